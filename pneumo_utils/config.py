@@ -1,0 +1,195 @@
+"""Settings: the training configuration, the short mode and the folders that results go to."""
+
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from pneumo_utils.errors import UsageError
+
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")
+"""Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
+
+STRATEGIES = ("auto", "full", "two_stage", "frozen")
+SCHEDULES = ("cosine", "one_cycle")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes to a training film; a range of 0 switches one off.
+
+    Attributes:
+        rotate_deg: Largest rotation to either side, degrees.
+        zoom: Zoom is drawn log-uniformly from exp(-zoom) to exp(zoom).
+        stretch: Width over height is changed log-uniformly by up to exp(stretch) either way. Films of
+            this data set give their label away by their aspect, so this matters more than the rest.
+        shift: Largest shift to either side, as a fraction of the width or height.
+        flip_prob: Probability of a left-right flip, 0 to 1.
+        brightness: Largest value added to or taken from grey levels in 0 to 1.
+        contrast: Contrast about the film's mean is drawn log-uniformly up to exp(contrast).
+        gamma: The exponent on grey levels is drawn log-uniformly up to exp(gamma).
+        blur_prob: Probability that a film is blurred, 0 to 1.
+        noise: Largest standard deviation of the added Gaussian noise, grey levels in 0 to 1.
+        erase_prob: Probability that a rectangle is blanked out, 0 to 1.
+    """
+
+    rotate_deg: float = 10.0
+    zoom: float = 0.15
+    stretch: float = 0.3
+    shift: float = 0.08
+    flip_prob: float = 0.5
+    brightness: float = 0.1
+    contrast: float = 0.3
+    gamma: float = 0.3
+    blur_prob: float = 0.2
+    noise: float = 0.03
+    erase_prob: float = 0.25
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides how a model is trained; stored in its checkpoint.
+
+    Attributes:
+        model: A name known to `pneumo_utils.models.registry`.
+        image_size: Height and width of the model's input, pixels, 32 to 512.
+        num_epochs: Most epochs, 1 or more; early stopping may end sooner.
+        batch_size: Films in one step, 2 or more (batch normalisation needs two).
+        lr: Peak learning rate, above 0.
+        backbone_lr_factor: In stage two of `two_stage`, the backbone's rate over the head's, above 0.
+        weight_decay: AdamW's decoupled weight decay, 0 or more.
+        schedule: "cosine" or "one_cycle", one cycle of the learning rate over the run.
+        label_smoothing: Share of the label given to the other class, 0 to below 0.5.
+        ema_decay: Decay per step of the averaged weights, 0 (no averaging) to below 1.
+        patience: Epochs without a better validation AUROC before training stops, 1 or more.
+        strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage"
+            (head first, then everything) or "frozen" (head only).
+        head_epochs: Epochs of stage one of `two_stage`, 1 or more.
+        balance_classes: Weigh the loss so that both classes count the same.
+        seed: Seeds the weights, the order of films and the augmentation.
+        augmentation: The random changes to training films.
+    """
+
+    model: str
+    image_size: int = 64
+    num_epochs: int = 10
+    batch_size: int = 32
+    lr: float = 1e-3
+    backbone_lr_factor: float = 0.1
+    weight_decay: float = 0.05
+    schedule: str = "one_cycle"
+    label_smoothing: float = 0.05
+    ema_decay: float = 0.99
+    patience: int = 6
+    strategy: str = "auto"
+    head_epochs: int = 1
+    balance_classes: bool = True
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self):
+        _require(32 <= self.image_size <= 512, "image_size", self.image_size, "32 to 512 pixels")
+        _require(self.num_epochs >= 1, "epochs", self.num_epochs, "1 or more")
+        _require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        _require(0 < self.lr < float("inf"), "lr", self.lr, "a number above 0")
+        _require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
+        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
+        _require(self.patience >= 1, "patience", self.patience, "1 or more")
+        _require(self.head_epochs >= 1, "head_epochs", self.head_epochs, "1 or more")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+        _require(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))
+        _require(self.schedule in SCHEDULES, "schedule", self.schedule, " or ".join(SCHEDULES))
+
+    def to_dict(self) -> dict:
+        """Plain nested dict, as stored in a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "TrainConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            UsageError: A key is unknown or a value is out of range.
+        """
+        unknown = set(values) - {f.name for f in fields(cls)}
+        _require(not unknown, "training configuration", sorted(unknown), "only known settings")
+        values = dict(values)
+        if isinstance(values.get("augmentation"), dict):
+            values["augmentation"] = Augmentation(**values["augmentation"])
+        return cls(**values)
+
+
+def _require(ok: bool, name: str, got, expected: str) -> None:
+    if not ok:
+        raise UsageError(f"{name} is {got}; expected {expected}.")
+
+
+def is_fast() -> bool:
+    """Whether the short mode is on (`PNEUMO_FAST=1`): few films, small images, two epochs."""
+    return os.environ.get("PNEUMO_FAST", "") not in ("", "0")
+
+
+FAST_IMAGE_SIZE = 32
+FAST_NUM_EPOCHS = 2
+FAST_MAX_FILMS = 240
+
+
+def shorten(config: TrainConfig) -> TrainConfig:
+    """In short mode, the configuration cut down to seconds; otherwise as it is."""
+    if not is_fast():
+        return config
+    return replace(config, image_size=FAST_IMAGE_SIZE, num_epochs=FAST_NUM_EPOCHS)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where files are read and written, all below `root`. None is made until it is written to."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def plots(self) -> Path:
+        return self.root / "plots"
+
+    @property
+    def build(self) -> Path:
+        return self.root / "build"
+
+    @property
+    def results(self) -> Path:
+        """The results file, one row a model and split."""
+        return self.build / "results.json"
+
+    def checkpoint(self, model: str) -> Path:
+        """`checkpoints/best_model_<model>.pth`, the seed project's name."""
+        return self.checkpoints / f"best_model_{model}.pth"
+
+    def history(self, model: str) -> Path:
+        """`build/history_<model>`, without the suffix of its two files."""
+        return self.build / f"history_{model}"
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project's folder: the nearest one upwards that holds `notebooks/`, else where we are.
+
+    `PNEUMO_HOME` overrules it.
+    """
+    if os.environ.get("PNEUMO_HOME"):
+        return Path(os.environ["PNEUMO_HOME"]).expanduser()
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    return start
+
+
+def default_folders() -> Folders:
+    """Folders below the project's own."""
+    return Folders(find_root())

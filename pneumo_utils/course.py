@@ -1,0 +1,133 @@
+"""Runs the lessons top to bottom, each in a fresh kernel, and says how far it is."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from pneumo_utils.config import Folders, default_folders
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.results import format_table, load_results
+
+CELL_TIMEOUT_S = 3600
+
+
+class LessonRunner(NotebookClient):
+    """Executes a notebook and shows each cell as it starts and what it prints as it comes."""
+
+    lesson = ""
+
+    def announce(self, cell, cell_index: int) -> None:
+        """Prints the lesson, the place in it and the first line of the cell."""
+        if cell.cell_type == "code" and cell.source.strip():
+            first = cell.source.strip().splitlines()[0][:70]
+            print(f"[{self.lesson}] cell {cell_index + 1}/{len(self.nb.cells)}: {first}", flush=True)
+
+    def process_message(self, msg, cell, cell_index):
+        """Echoes streams, so that progress bars move on the terminal too."""
+        if msg["msg_type"] == "stream":
+            stream = sys.stderr if msg["content"]["name"] == "stderr" else sys.stdout
+            print(msg["content"]["text"], end="", file=stream, flush=True)
+        return super().process_message(msg, cell, cell_index)
+
+
+def list_lessons(folders: Folders) -> list[Path]:
+    """The notebooks in their order.
+
+    Raises:
+        PneumoError: There are none, because this is not the project's folder.
+    """
+    lessons = sorted((folders.root / "notebooks").glob("0*.ipynb"))
+    if not lessons:
+        raise PneumoError(f"{folders.root} has no notebooks; run this in the project's folder.")
+    return lessons
+
+
+def run_lesson(path: Path, target: Path) -> None:
+    """Executes one notebook and writes it with its outputs, and as HTML beside it.
+
+    Args:
+        path: The notebook; it is not changed.
+        target: Where the executed copy goes, also when a cell fails.
+
+    Raises:
+        PneumoError: A cell failed.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    runner = LessonRunner(
+        notebook,
+        timeout=CELL_TIMEOUT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        store_widget_state=False,
+        record_timing=False,
+        coalesce_streams=True,
+    )
+    runner.lesson, runner.on_cell_start = path.stem, runner.announce
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        runner.execute()
+    except (CellExecutionError, DeadKernelError) as error:
+        last = str(error).strip().splitlines()[-1]
+        raise PneumoError(f"{path.name} stopped: {last}. What was done is in {target}.") from error
+    finally:
+        nbformat.write(notebook, target)
+    _write_html(notebook, target.with_suffix(".html"))
+
+
+def _write_html(notebook, path: Path) -> None:
+    from nbconvert import HTMLExporter
+
+    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
+        notebook, resources={"metadata": {"name": path.stem}}
+    )
+    path.write_text(page, encoding="utf-8")
+
+
+def store_outputs(executed: list[Path], folders: Folders) -> None:
+    """Puts executed lessons in the place of the originals, without stderr and widget state."""
+    for path in executed:
+        target = folders.root / "notebooks" / path.name
+        shutil.copyfile(path, target)
+        flags = ["--keep-output", "--keep-count", "--keep-id", "--drop-output-type=stream:stderr"]
+        subprocess.run([sys.executable, "-m", "nbstripout", *flags, str(target)], check=True)
+
+
+def run_course(*, store: bool = False) -> None:
+    """Runs all lessons, then prints the results table and how to open JupyterLab.
+
+    Args:
+        store: Also keep the outputs in `notebooks/`.
+
+    Raises:
+        PneumoError: A lesson failed, or there are none.
+    """
+    folders, started, executed = default_folders(), time.perf_counter(), []
+    for path in list_lessons(folders):
+        target = folders.build / "notebooks" / path.name
+        lesson_started = time.perf_counter()
+        run_lesson(path, target)
+        executed.append(target)
+        print(f"[{path.stem}] done in {time.perf_counter() - lesson_started:.0f} s\n", flush=True)
+    if store:
+        store_outputs(executed, folders)
+    print(format_table(load_results(folders.results)))
+    minutes = (time.perf_counter() - started) / 60
+    print(f"\n{len(executed)} lessons in {minutes:.1f} minutes{_describe_peak_memory()}.")
+    print("The executed lessons are in build/notebooks, the figures in plots. Open the course with: make lab")
+
+
+def _describe_peak_memory() -> str:
+    """Peak memory of the largest kernel; not known on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return ""
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    gigabytes = peak / 2**20 if sys.platform != "darwin" else peak / 2**30
+    return f", peak memory of a kernel {gigabytes:.1f} GB"

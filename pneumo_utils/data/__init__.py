@@ -1,0 +1,1 @@
+"""From a file, a download or a phantom to one `XrayDataset`, split and ready for batches."""

@@ -1,0 +1,154 @@
+"""ChestXRay2017 from a folder, in the original layout, Kaggle's or a copy with junk between."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image
+from pneumo_utils.data.splits import choose_films
+from pneumo_utils.errors import ImageError, PneumoError
+
+MAX_DAMAGED_SHARE = 0.05
+PATIENT_PATTERN = re.compile(
+    r"(?P<patient>person\d+)_(?P<pathogen>bacteria|virus)|(?P<series>(NORMAL2-)?IM-\d+)"
+)
+SUBTYPES = {"bacteria": "bacterial", "virus": "viral"}
+
+
+@dataclass(frozen=True)
+class FilmFile:
+    """One film of the listing: where it lies and what its place and name say about it."""
+
+    path: Path
+    label: int
+    patient: str
+    subtype: str
+
+
+def find_dataset_folder(folder: Path) -> Path:
+    """The folder that holds `train` and `test`: `folder` itself or the `chest_xray` below it.
+
+    Raises:
+        PneumoError: There is no such folder.
+    """
+    for candidate in (folder, folder / "chest_xray"):
+        if (candidate / "train").is_dir() and (candidate / "test").is_dir():
+            return candidate
+    got = "is not a folder" if not folder.is_dir() else "has no train and test folders in it"
+    raise PneumoError(
+        f"{folder} {got}; expected the layout {{train,test}}/{{{','.join(CLASS_NAMES)}}}. "
+        "Check the path, or run `pneumo data download`."
+    )
+
+
+def list_films(folder: Path, split: str) -> list[FilmFile]:
+    """The films of one official split, sorted by name, junk left out.
+
+    Kaggle's `val` folder, 16 films taken from the original training set, is joined to train.
+
+    Args:
+        folder: Holds `train` and `test`.
+        split: "train" or "test".
+
+    Returns:
+        One entry a film; hidden files (`._*`, `.DS_Store`) and files that are not images are left out.
+
+    Raises:
+        PneumoError: A class folder is missing or empty.
+    """
+    parts = [folder / split] + ([folder / "val"] if split == "train" and (folder / "val").is_dir() else [])
+    films = [film for part in parts for film in _list_part(part)]
+    for label, name in enumerate(CLASS_NAMES):
+        if not any(film.label == label for film in films):
+            raise PneumoError(
+                f"{folder / split / name} holds no film; expected image files "
+                f"({', '.join(sorted(IMAGE_SUFFIXES))}). Put films of class {name} there."
+            )
+    return sorted(films, key=lambda film: film.path.name)
+
+
+def _list_part(part: Path) -> list[FilmFile]:
+    films = []
+    for label, name in enumerate(CLASS_NAMES):
+        for path in (part / name).glob("*"):
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+                films.append(FilmFile(path, label, *parse_name(path.name, label)))
+    return films
+
+
+def parse_name(name: str, label: int) -> tuple[str, str]:
+    """Patient and subtype as a file name of this data set tells them.
+
+    `person12_bacteria_34.jpeg` gives ("person12", "bacterial"): the coarse patient key, because the
+    numbers of the bacterial and the viral series may name the same child. `IM-0115-0001.jpeg` and
+    `NORMAL2-IM-0115-0001.jpeg` give two different patients. A name of another form is a patient of
+    its own with subtype "unknown".
+    """
+    match = PATIENT_PATTERN.match(name)
+    subtype = "normal" if label == 0 else "unknown"
+    if match is None:
+        return name, subtype
+    if match["pathogen"]:
+        subtype = SUBTYPES[match["pathogen"]]
+    return match["patient"] or match["series"], subtype
+
+
+def read_films(films: list[FilmFile], *, image_size: int, split: str, max_films: int | None) -> XrayDataset:
+    """Decodes films, several at a time, with a progress bar.
+
+    Args:
+        films: The listing.
+        image_size: Height and width they are squashed to, pixels.
+        split: "train" or "test".
+        max_films: At most about this many, for the short mode; None reads all.
+
+    Returns:
+        The films that could be read; the names of the others are in `skipped`.
+
+    Raises:
+        PneumoError: More than 5 % of the films are damaged.
+    """
+    chosen = choose_films(np.array([film.label for film in films]), max_films)
+    films = [films[index] for index in chosen]
+
+    def read(film: FilmFile) -> np.ndarray | ImageError:
+        try:
+            return load_image(film.path, image_size=image_size)
+        except ImageError as error:
+            return error
+
+    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
+    with ThreadPoolExecutor() as pool:
+        results = list(
+            tqdm(pool.map(read, films), total=len(films), desc=f"reading {split} films", leave=False)
+        )
+    _require_mostly_readable(films, results)
+    good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
+    return XrayDataset(
+        images=np.stack([results[index] for index in good]),
+        labels=np.array([films[index].label for index in good], dtype=np.int64),
+        patients=np.array([films[index].patient for index in good]),
+        subtypes=np.array([films[index].subtype for index in good]),
+        names=np.array([films[index].path.name for index in good]),
+        source="chestxray2017",
+        split=split,
+        skipped=tuple(
+            film.path.name for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)
+        ),
+    )
+
+
+def _require_mostly_readable(films, results) -> None:
+    damaged = [(film, r) for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)]
+    if len(damaged) > MAX_DAMAGED_SHARE * len(films):
+        film, reason = damaged[0]
+        raise PneumoError(
+            f"{len(damaged)} of {len(films)} films cannot be read; expected at most "
+            f"{MAX_DAMAGED_SHARE:.0%}. The first is {film.path.name}: {reason} Copy the data set again."
+        )

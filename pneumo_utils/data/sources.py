@@ -1,0 +1,219 @@
+"""The sources of films, by name, and the choice among them: one function each, one registry."""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pneumo_utils.config import FAST_MAX_FILMS, Folders, default_folders, is_fast
+from pneumo_utils.data.cache import load_cached
+from pneumo_utils.data.dataset import SPLITS, XrayDataset
+from pneumo_utils.data.folder import find_dataset_folder, list_films, read_films
+from pneumo_utils.data.image_io import READ_VERSION, load_image
+from pneumo_utils.data.splits import choose_films, make_validation_split
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.errors import PneumoError, UsageError
+
+PNEUMONIAMNIST_SIZES = (28, 64, 128, 224)
+NUM_PHANTOMS = {"train": 1500, "test": 400}
+PROBE_TIMEOUT_S = 6
+GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PNEUMO_DATA to its folder."
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """Which source is taken, where it lies and why.
+
+    Attributes:
+        source: "chestxray2017", "pneumoniamnist" or "synthetic".
+        folder: Where its files lie; None for phantoms, which are made.
+        sentence: What was taken, and how to get the full set where it is not that.
+    """
+
+    source: str
+    folder: Path | None
+    sentence: str
+
+
+def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataChoice:
+    """Turns the word after `--data` into a source.
+
+    "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
+    cached PneumoniaMNIST, else downloads PneumoniaMNIST at 64 px, else, without network, phantoms.
+
+    Args:
+        data: "auto", a source's name or a folder.
+        folders: Where the project keeps its data; the project's own if None.
+
+    Returns:
+        The choice. Nothing has been read yet; a download has been made where "auto" needed one.
+
+    Raises:
+        PneumoError: A folder that was named is not there or has another layout.
+    """
+    folders = folders or default_folders()
+    if data == "auto":
+        data = os.environ.get("PNEUMO_DATA") or "auto"
+    if data == "auto":
+        return _choose_automatically(folders)
+    if data == "synthetic":
+        return DataChoice("synthetic", None, "Data: SYNTHETIC phantoms, as asked for.")
+    if data == "pneumoniamnist":
+        return DataChoice("pneumoniamnist", folders.data / "medmnist", "Data: PneumoniaMNIST, as asked for.")
+    folder = folders.data / "chest_xray" if data == "chestxray2017" else _find_folder(data, folders)
+    folder = find_dataset_folder(folder)
+    return DataChoice("chestxray2017", folder, f"Data: ChestXRay2017 from the folder {folder.name}.")
+
+
+def _find_folder(data: str, folders: Folders) -> Path:
+    """A relative path is looked up from where we are, then from the project's folder."""
+    path = Path(data).expanduser()
+    return path if path.is_absolute() or path.exists() else folders.root / path
+
+
+def _choose_automatically(folders: Folders) -> DataChoice:
+    if (folders.data / "chest_xray").is_dir():
+        return choose_data("chestxray2017", folders=folders)
+    medmnist_folder = folders.data / "medmnist"
+    if any(_medmnist_file(medmnist_folder, size).is_file() for size in PNEUMONIAMNIST_SIZES):
+        return DataChoice(
+            "pneumoniamnist", medmnist_folder, f"Data: PneumoniaMNIST, kept from before. {GET_FULL_SET}"
+        )
+    if _network_answers():
+        try:
+            _download_pneumoniamnist(medmnist_folder, 64)
+            return DataChoice(
+                "pneumoniamnist",
+                medmnist_folder,
+                f"Data: PneumoniaMNIST at 64 px, downloaded. {GET_FULL_SET}",
+            )
+        except PneumoError:
+            pass  # the network went away between the probe and the download: phantoms will do
+    sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no network. {GET_FULL_SET}"
+    return DataChoice("synthetic", None, sentence)
+
+
+def _network_answers() -> bool:
+    """Whether PneumoniaMNIST's server answers, known within a few seconds."""
+    answered = []
+
+    def ask() -> None:
+        import requests
+        from medmnist import INFO
+
+        try:
+            answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
+        except requests.RequestException:
+            answered.append(False)
+
+    # A thread, because looking up a name can take longer than any time-out given to requests.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_TIMEOUT_S)
+    return answered == [True]
+
+
+def load_split(
+    choice: DataChoice, split: str, *, image_size: int, folders: Folders | None = None
+) -> XrayDataset:
+    """The films of one split.
+
+    Validation is cut from the official train split, grouped by patient; PneumoniaMNIST brings its own
+    validation films, and no patients.
+
+    Args:
+        choice: What `choose_data` returned.
+        split: "train", "val" or "test".
+        image_size: Height and width, pixels, 32 to 512.
+        folders: Where the cache is kept; the project's own if None.
+
+    Returns:
+        Films of both classes. In short mode at most a few hundred.
+
+    Raises:
+        UsageError: There is no such split.
+        PneumoError: The films cannot be had, or a class has none.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"The split is {split!r}; expected one of {', '.join(SPLITS)}.")
+    max_films = FAST_MAX_FILMS if is_fast() else None
+    load = SOURCES[choice.source]
+    return load(
+        choice.folder, split, image_size, max_films, folders or default_folders()
+    ).require_both_classes()
+
+
+def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDataset:
+    official = "test" if split == "test" else "train"
+    films = list_films(folder, official)
+    listing = [[f.path.name, f.label, f.path.stat().st_size, f.path.stat().st_mtime_ns] for f in films]
+    key = {"read": READ_VERSION, "size": image_size, "max_films": max_films, "films": listing}
+    path = folders.data / "cache" / f"chestxray2017-{official}-{image_size}-{max_films or 'all'}.npz"
+    dataset = load_cached(
+        path,
+        key=key,
+        build=lambda: read_films(films, image_size=image_size, split=official, max_films=max_films),
+    )
+    return _cut(dataset, split)
+
+
+def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:
+    official = "test" if split == "test" else "train"
+    num_films = min(NUM_PHANTOMS[official], max_films or NUM_PHANTOMS[official])
+    return _cut(make_phantoms(num_films, image_size=image_size, split=official), split)
+
+
+def _cut(official: XrayDataset, split: str) -> XrayDataset:
+    if split == "test":
+        return official
+    train, val = make_validation_split(official)
+    return train if split == "train" else val
+
+
+def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayDataset:
+    size = _medmnist_size(folder, image_size)
+    with np.load(_medmnist_file(folder, size), allow_pickle=False) as file:
+        images, labels = file[f"{split}_images"], file[f"{split}_labels"].reshape(-1).astype(np.int64)
+    chosen = choose_films(labels, max_films)
+    resized = np.stack([load_image(image, image_size=image_size) for image in images[chosen]])
+    names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
+    subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
+    return XrayDataset(resized, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
+
+
+def _medmnist_size(folder: Path, image_size: int) -> int:
+    """The smallest size that need not be enlarged, of those on disk or else to be downloaded."""
+    on_disk = [size for size in PNEUMONIAMNIST_SIZES if _medmnist_file(folder, size).is_file()]
+    if not on_disk:
+        wanted = next((s for s in PNEUMONIAMNIST_SIZES if s >= image_size), PNEUMONIAMNIST_SIZES[-1])
+        _download_pneumoniamnist(folder, wanted)
+        return wanted
+    return next((size for size in on_disk if size >= image_size), on_disk[-1])
+
+
+def _medmnist_file(folder: Path, size: int) -> Path:
+    return folder / f"pneumoniamnist{'' if size == 28 else f'_{size}'}.npz"
+
+
+def _download_pneumoniamnist(folder: Path, size: int) -> None:
+    from medmnist import PneumoniaMNIST
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        PneumoniaMNIST(split="train", download=True, size=size, root=str(folder))
+    except (RuntimeError, OSError) as error:
+        _medmnist_file(folder, size).unlink(missing_ok=True)
+        raise PneumoError(
+            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
+            f"{_medmnist_file(folder, size).name} from Zenodo record 10519652 into {folder}."
+        ) from error
+
+
+SOURCES: dict[str, Callable[..., XrayDataset]] = {
+    "chestxray2017": _load_chestxray2017,
+    "pneumoniamnist": _load_pneumoniamnist,
+    "synthetic": _load_synthetic,
+}

@@ -1,0 +1,1 @@
+"""From probabilities to figures that can be trusted."""

@@ -1,0 +1,62 @@
+"""A checkpoint judged on a split: its predictions and its row of the results file."""
+
+from datetime import date
+
+import torch
+
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
+from pneumo_utils.models.checkpoint import Checkpoint
+from pneumo_utils.models.predict import compute_probs, predict_logits
+from pneumo_utils.runtime import get_versions, make_accelerator
+
+
+def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions:
+    """Calibrated probabilities of all films of a split.
+
+    Args:
+        checkpoint: A trained model.
+        dataset: N films, of the checkpoint's image size.
+
+    Returns:
+        N predictions, in the order of the films.
+    """
+    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+    logits = predict_logits(model, dataset.images, transform=checkpoint.transform)
+    probs = compute_probs(logits, checkpoint.temperature)
+    return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
+
+
+def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
+    """The figures of a checkpoint on a split.
+
+    Args:
+        checkpoint: A trained model; its threshold was chosen on validation.
+        dataset: Films of any split.
+
+    Returns:
+        A row of plain values for `build/results.json`: what was judged on what, every figure of
+        `compute_metrics`, `intervals` (95 %, by patient) and what the choices were made on; and the
+        predictions it comes from.
+    """
+    predictions = predict_dataset(checkpoint, dataset)
+    threshold = checkpoint.threshold
+    row = {
+        "model": checkpoint.model_name,
+        "split": dataset.split,
+        "data": dataset.source,
+        **compute_metrics(predictions.labels, predictions.probs, threshold=threshold),
+        "threshold": threshold,
+        "intervals": compute_intervals(predictions, threshold=threshold),
+        "pretrained": checkpoint.pretrained,
+        "strategy": checkpoint.config.strategy,
+        "image_size": checkpoint.config.image_size,
+        "epoch": checkpoint.val_metrics.get("epoch"),
+        "seed": checkpoint.config.seed,
+        "chosen_on": "val",
+        "trained_on": checkpoint.source,
+        "num_skipped": len(dataset.skipped),
+        "date": date.today().isoformat(),
+        "versions": get_versions(),
+    }
+    return row, predictions

@@ -1,0 +1,1 @@
+"""From the bytes of one film to an answer."""

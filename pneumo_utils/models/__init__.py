@@ -1,0 +1,1 @@
+"""Networks by name, and the files that trained ones are kept in."""

@@ -1,0 +1,40 @@
+"""Logits for many films: the one loop that validation, test and inference share."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from pneumo_utils.data.transforms import EvalTransform
+
+
+@torch.no_grad()
+def predict_logits(
+    model: nn.Module, images: np.ndarray | torch.Tensor, *, transform: EvalTransform, batch_size: int = 128
+) -> np.ndarray:
+    """Runs a model over films in evaluation mode, then puts it back into the mode it was in.
+
+    Args:
+        model: Maps (B, 1, H, W) to logits (B,); the films go to the device it is on.
+        images: uint8 (N, H, W), 0 to 255.
+        transform: The model's own.
+        batch_size: Films at once, 1 or more; it has no effect on the result.
+
+    Returns:
+        float64 (N,), the logit of pneumonia.
+    """
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    batches = torch.as_tensor(images).split(batch_size)
+    logits = [model(transform(batch.to(device))).float().cpu() for batch in batches]
+    model.train(was_training)
+    return torch.cat(logits).double().numpy() if logits else np.zeros(0)
+
+
+def compute_probs(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """P(pneumonia), float64 in 0 to 1, from logits (N,).
+
+    Args:
+        logits: Any finite numbers.
+        temperature: Divides the logits, above 0; above 1 makes the model less certain.
+    """
+    return 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64) / temperature, -700, 700)))

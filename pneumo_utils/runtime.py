@@ -1,0 +1,92 @@
+"""The machine and the run: seeds, device, versions, and the source shown in a lesson."""
+
+import ctypes
+import inspect
+import os
+import platform
+import random
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+
+
+def set_seed(seed: int) -> None:
+    """Seeds Python, NumPy and torch; the same seed on the same machine gives the same run.
+
+    Args:
+        seed: 0 to 4294967295.
+    """
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def make_accelerator():
+    """An `accelerate.Accelerator`: the best device, with half precision where a GPU gains by it."""
+    import torch
+    from accelerate import Accelerator
+
+    if not torch.cuda.is_available():
+        return Accelerator(mixed_precision="no")
+    return Accelerator(mixed_precision="bf16" if torch.cuda.is_bf16_supported() else "fp16")
+
+
+def keep_freed_memory() -> bool:
+    """Tells glibc to keep freed memory instead of handing it back to the system after each step.
+
+    A training step on a CPU frees and takes the same large blocks again and again; without this the
+    system clears each page every time. Has no effect but speed, and none outside Linux.
+
+    Returns:
+        Whether it was done.
+    """
+    if platform.system() != "Linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the numbers in glibc's malloc.h
+    settings = {trim_threshold: 2**31 - 1, top_pad: 64 * 2**20, mmap_threshold: 32 * 2**20}
+    return all(mallopt(name, value) for name, value in settings.items())
+
+
+def get_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that decide a result."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def show_versions() -> None:
+    """Prints versions, device and mode on one line each, for the head of a lesson."""
+    from pneumo_utils.config import is_fast
+
+    print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
+    mode = "on" if is_fast() else "off"
+    print(f"device {make_accelerator().device}, {os.cpu_count()} cores, short mode {mode}")
+
+
+def show_source(thing) -> None:
+    """Prints the source of a function or class of the package, so that a lesson never copies it.
+
+    In a notebook it is shown with colours.
+    """
+    source = inspect.getsource(thing).rstrip()
+    try:
+        from IPython import get_ipython
+        from IPython.display import Code, display
+    except ImportError:
+        get_ipython = None
+    if get_ipython is None or get_ipython() is None:
+        print(source)
+    else:
+        display(Code(source, language="python"))

@@ -1,0 +1,1 @@
+"""From films and a configuration to a trained model."""

@@ -1,0 +1,182 @@
+"""`fit`: from films and a configuration to the best model on validation."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
+from tqdm import tqdm
+
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.errors import UsageError
+from pneumo_utils.models.checkpoint import Checkpoint, save_checkpoint
+from pneumo_utils.models.predict import compute_probs
+from pneumo_utils.models.registry import build_model
+from pneumo_utils.models.resnet import ResnetFinetune, load_imagenet_state
+from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
+from pneumo_utils.training.calibration import choose_threshold, fit_temperature
+from pneumo_utils.training.history import EpochRecord
+from pneumo_utils.training.trainer import Trainer
+
+RANDOM_WEIGHTS_SENTENCE = (
+    "The ImageNet weights could not be fetched, so the ResNet starts from random weights "
+    "(pretrained: false); give them with --weights FILE, or run again with a network."
+)
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training leaves: the best epoch's checkpoint and the record of every epoch."""
+
+    checkpoint: Checkpoint
+    history: list[EpochRecord]
+
+
+def prepare_model(
+    config: TrainConfig, *, weights_path: Path | None = None, say: Callable[[str], None] = print
+) -> tuple[nn.Module, TrainConfig, bool]:
+    """Builds the model and settles how it starts.
+
+    Args:
+        config: How to train.
+        weights_path: ImageNet weights; None asks torchvision's download.
+        say: Takes the sentence that the weights could not be fetched.
+
+    Returns:
+        The model, the configuration with "auto" replaced by what will be done, and whether the
+        backbone has ImageNet weights.
+
+    Raises:
+        UsageError: Weights or a strategy for a backbone were asked of a model that has none.
+    """
+    model = build_model(config.model)
+    if not isinstance(model, ResnetFinetune):
+        if config.strategy in ("two_stage", "frozen") or weights_path is not None:
+            raise UsageError(
+                f"{config.model} has no pretrained backbone; expected --strategy full and no --weights. "
+                "Choose --model resnet_finetune for transfer."
+            )
+        return model, replace(config, strategy="full"), False
+    state = load_imagenet_state(weights_path)
+    if state is None:
+        say(RANDOM_WEIGHTS_SENTENCE)
+    else:
+        model.load_imagenet_weights(state)
+    if config.strategy == "auto":
+        config = replace(config, strategy="full" if state is None else "two_stage")
+    return model, config, state is not None
+
+
+def fit(
+    config: TrainConfig,
+    train: XrayDataset,
+    *,
+    val: XrayDataset,
+    weights_path: Path | None = None,
+    checkpoint_path: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> FitResult:
+    """Trains a model and keeps the epoch with the best validation AUROC.
+
+    Args:
+        config: How to train.
+        train: Films of the train split.
+        val: Films of the validation split; every choice is made on them.
+        weights_path: ImageNet weights for `resnet_finetune`; None asks torchvision's download.
+        checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
+        say: Takes one line an epoch.
+
+    Returns:
+        The best epoch's checkpoint, with temperature and threshold chosen on validation, and the history.
+
+    Raises:
+        ValueError: `train` or `val` is of another split: a test set cannot be handed over.
+        UsageError: The batch is larger than the set, or the strategy does not fit the model.
+        PneumoError: The loss is no longer finite, or the checkpoint cannot be written.
+    """
+    _require_fit_data(config, train, val)
+    keep_freed_memory()
+    set_seed(config.seed)
+    model, config, pretrained = prepare_model(config, weights_path=weights_path, say=say)
+    trainer = Trainer(config, model, train, accelerator=make_accelerator())
+    best = Checkpoint(
+        config=config,
+        transform=trainer.transform,
+        state={},
+        threshold=0.5,
+        pretrained=pretrained,
+        source=train.source,
+        data_fingerprint=train.fingerprint(),
+        versions=get_versions(),
+    )
+    history: list[EpochRecord] = []
+    num_steps = trainer.steps_per_epoch * config.num_epochs
+    with tqdm(total=num_steps, desc=config.model, unit="step", file=sys.stderr, mininterval=1) as bar:
+        for epoch in range(1, config.num_epochs + 1):
+            record, logits = _run_epoch(trainer, epoch, val, history, bar)
+            history.append(record)
+            say(record.describe())
+            if record.is_best:
+                best = _keep(best, trainer, logits, val.labels, record)
+                if checkpoint_path is not None:
+                    save_checkpoint(best, checkpoint_path)
+            elif epoch - best.val_metrics["epoch"] >= config.patience:
+                say(f"No better epoch in {config.patience}: training stops early.")
+                break
+    return FitResult(best, history)
+
+
+def _require_fit_data(config: TrainConfig, train: XrayDataset, val: XrayDataset) -> None:
+    if (train.split, val.split) != ("train", "val"):
+        raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
+    train.require_both_classes()
+    val.require_both_classes()
+    if config.batch_size > len(train):
+        raise UsageError(
+            f"batch_size is {config.batch_size} and the train split has {len(train)} films; expected a "
+            "batch no larger than the set. Lower --batch_size."
+        )
+
+
+def _run_epoch(trainer: Trainer, epoch: int, val: XrayDataset, history: list, bar: tqdm):
+    """Trains for an epoch and judges it; returns its record and the validation logits."""
+
+    def show_step(loss: float) -> None:
+        bar.set_postfix(shown | {"loss": f"{loss:.3f}"}, refresh=False)
+        bar.update()
+
+    started = time.perf_counter()
+    shown = {"epoch": epoch} | ({"val_auroc": f"{history[-1].val_auroc:.4f}"} if history else {})
+    train_loss = trainer.train_epoch(epoch, on_step=show_step)
+    logits = trainer.predict(val.images)
+    auroc = float(roc_auc_score(val.labels, logits))
+    record = EpochRecord(
+        epoch=epoch,
+        stage=trainer.stage(epoch),
+        lr=trainer.lr,
+        train_loss=train_loss,
+        val_loss=float(log_loss(val.labels, compute_probs(logits), labels=[0, 1])),
+        val_auroc=auroc,
+        is_best=auroc > max((earlier.val_auroc for earlier in history), default=-1.0),
+        time_s=time.perf_counter() - started,
+    )
+    return record, logits
+
+
+def _keep(checkpoint: Checkpoint, trainer: Trainer, logits, labels: np.ndarray, record: EpochRecord):
+    """The checkpoint of a new best epoch, with its operating point."""
+    temperature = fit_temperature(logits, labels)
+    threshold = choose_threshold(labels, compute_probs(logits, temperature))
+    val_metrics = {"epoch": record.epoch, "auroc": record.val_auroc, "loss": record.val_loss}
+    return replace(
+        checkpoint,
+        state=trainer.get_state(),
+        temperature=temperature,
+        threshold=threshold,
+        val_metrics=val_metrics,
+    )
