@@ -38,8 +38,7 @@ class Trainer:
         self.bare_model = model.to(self.device, memory_format=torch.channels_last)
         self._make_optimizer()
         self.model, self.optimizer = accelerator.prepare(self.bare_model, self.optimizer)
-        average = get_ema_multi_avg_fn(config.ema_decay)
-        self.averaged = AveragedModel(self.bare_model, multi_avg_fn=average, use_buffers=True)
+        self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
 
     def stage(self, epoch: int) -> str:
         """Which part learns in an epoch, counted from 1: "head" or "all"."""
@@ -100,6 +99,11 @@ class Trainer:
         self.scheduler.step()
         self.averaged.update_parameters(self.bare_model)
         return loss.item()
+
+    def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
+        """Moves the averaged weights towards the present ones; faster at first, to forget the start."""
+        steps = int(num_averaged)
+        get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
 
     def _compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         smoothing = self.config.label_smoothing
