@@ -19,3 +19,9 @@ class UsageError(PneumoError):
 
 class ImageError(PneumoError):
     """One image cannot be read; the message is the reason, without the file's name."""
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, cut to one line; its type where it says nothing."""
+    lines = str(error).splitlines()
+    return lines[0][:160] if lines else type(error).__name__

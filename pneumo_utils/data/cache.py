@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -65,4 +66,5 @@ def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
         np.savez(temporary, about=about, **{name: getattr(dataset, name) for name in COLUMNS})
         os.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)  # a cache that cannot be kept costs time, not the run
+        with suppress(OSError):  # a cache that cannot be kept costs time, not the run
+            temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pneumo_utils.data.folder import find_dataset_folder, list_films, read_films
 from pneumo_utils.data.image_io import READ_VERSION, load_image
 from pneumo_utils.data.splits import choose_films, make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 
 PNEUMONIAMNIST_SIZES = (28, 64, 128, 224)
 NUM_PHANTOMS = {"train": 1500, "test": 400}
@@ -175,13 +176,22 @@ def _cut(official: XrayDataset, split: str) -> XrayDataset:
 
 def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayDataset:
     size = _medmnist_size(folder, image_size)
-    with np.load(_medmnist_file(folder, size), allow_pickle=False) as file:
-        images, labels = file[f"{split}_images"], file[f"{split}_labels"].reshape(-1).astype(np.int64)
+    images, labels = _read_medmnist(_medmnist_file(folder, size), split)
     chosen = choose_films(labels, max_films)
     resized = np.stack([load_image(image, image_size=image_size) for image in images[chosen]])
     names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
     subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
     return XrayDataset(resized, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
+
+
+def _read_medmnist(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file[f"{split}_images"], file[f"{split}_labels"].reshape(-1).astype(np.int64)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise PneumoError(
+            f"{path.name} is damaged ({first_line(error)}). Delete it and run again."
+        ) from error
 
 
 def _medmnist_size(folder: Path, image_size: int) -> int:

@@ -57,8 +57,10 @@ def show_films(
     """
     index = np.asarray(index)
     rows = -(-len(index) // columns)
+    is_marked = dataset.is_synthetic if synthetic is None else synthetic
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 2.0 * rows), squeeze=False)
+        size = (1.7 * columns, 2.0 * rows + 0.4 * is_marked)  # the mark takes a line of its own
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
         for position, film in enumerate(index):
@@ -66,7 +68,7 @@ def show_films(
             axis.imshow(dataset.images[film], cmap="gray", vmin=0, vmax=255)
             text = titles[position] if titles else CLASS_NAMES[label]
             axis.set_title(text, fontsize=9, color=COLOURS[label])
-        if dataset.is_synthetic if synthetic is None else synthetic:
+        if is_marked:
             figure.suptitle("SYNTHETIC films", fontsize=11)
         figure.tight_layout()
     return figure
@@ -84,7 +86,8 @@ def show_batch(levels, *, columns: int = 6, title: str = "One batch", synthetic:
     films = levels.detach().cpu().numpy()[:, 0]
     rows = -(-len(films) // columns)
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=(1.7 * columns, 1.75 * rows), squeeze=False)
+        size = (1.7 * columns, 1.75 * rows + 0.4)  # the title takes a line of its own
+        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
         for axis, film in zip(axes.flat, films, strict=False):
@@ -134,7 +137,8 @@ def plot_history(history: list[EpochRecord], *, title: str, synthetic: bool = Fa
         left.plot(epochs, [r.val_loss for r in history], "s-", color=COLOURS[1], label="validation")
         left.set(xlabel="epoch", ylabel="loss", title=_title(f"{title}: loss", synthetic))
         left.legend()
-        right.plot(epochs, [r.val_auroc for r in history], "s-", color=COLOURS[1])
+        right.plot(epochs, [r.val_auroc for r in history], "s-", color=COLOURS[1], label="plain films")
+        right.plot(epochs, [r.stress_auroc for r in history], "^-", color=COLOURS[2], label="stressed films")
         right.axvline(best.epoch, color="0.5", linestyle=":", label=f"kept: epoch {best.epoch}")
         right.set(xlabel="epoch", ylabel="AUROC", title=_title(f"{title}: validation AUROC", synthetic))
         right.legend(loc="lower right")

@@ -9,7 +9,7 @@ from torch import nn
 
 from pneumo_utils.config import CLASS_NAMES, TrainConfig
 from pneumo_utils.data.transforms import EvalTransform
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.registry import MODELS, build_model
 
 FORMAT_VERSION = 1
@@ -78,7 +78,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         raise PneumoError(
-            f"The checkpoint {path.name} could not be written ({str(error).splitlines()[0]}). Free some "
+            f"The checkpoint {path.name} could not be written ({first_line(error)}). Free some "
             "disk space, or name another folder with --output-dir."
         ) from error
     finally:
@@ -126,9 +126,8 @@ def _parse(path: Path) -> Checkpoint:
         _require_valid(checkpoint)
         return checkpoint
     except Exception as error:  # a foreign or torn file can fail in any way; the message names it
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise PneumoError(
-            f"{path} cannot be read as a checkpoint ({reason}). Expected a file written by "
+            f"{path} cannot be read as a checkpoint ({first_line(error)}). Expected a file written by "
             "`pneumo train`. Train again, or name another file."
         ) from error
 

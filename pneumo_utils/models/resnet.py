@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, first_line
 
 NETWORK_TIMEOUT_S = 10
 
@@ -80,7 +80,7 @@ def load_imagenet_state(weights_path: Path | None = None) -> dict[str, torch.Ten
         return torch.load(weights_path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file can fail in any way; the message names it
         raise PneumoError(
-            f"{weights_path} cannot be read as weights ({str(error).splitlines()[0][:120]}). Expected a "
+            f"{weights_path} cannot be read as weights ({first_line(error)}). Expected a "
             "PyTorch state dict, such as torchvision's resnet18-f37072fd.pth."
         ) from error
 

@@ -28,7 +28,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The balanced operating point: where sensitivity and specificity on validation are closest.
+    """The balanced operating point: where sensitivity and specificity are closest.
 
     It lies halfway between the two neighbouring probabilities, so that no single film decides.
 

@@ -17,6 +17,7 @@ class EpochRecord:
         train_loss: Mean over the augmented training films, weighted and smoothed as in training.
         val_loss: Mean over the validation films of the plain cross-entropy.
         val_auroc: Area under the ROC curve over all validation films, 0 to 1.
+        stress_auroc: The same over the stressed copies of the validation films; the epoch is chosen on it.
         is_best: Whether this epoch was the best so far, so that it was kept.
         time_s: Wall time, seconds.
     """
@@ -27,6 +28,7 @@ class EpochRecord:
     train_loss: float
     val_loss: float
     val_auroc: float
+    stress_auroc: float
     is_best: bool
     time_s: float
 
@@ -35,7 +37,7 @@ class EpochRecord:
         star = "  best so far" if self.is_best else ""
         return (
             f"epoch {self.epoch:2d}  train loss {self.train_loss:.4f}  val loss {self.val_loss:.4f}  "
-            f"val AUROC {self.val_auroc:.4f}  {self.time_s:.0f} s{star}"
+            f"val AUROC {self.val_auroc:.4f}  stress AUROC {self.stress_auroc:.4f}  {self.time_s:.0f} s{star}"
         )
 
 

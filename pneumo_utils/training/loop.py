@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 from tqdm import tqdm
@@ -21,6 +20,7 @@ from pneumo_utils.models.resnet import ResnetFinetune, load_imagenet_state
 from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.calibration import choose_threshold, fit_temperature
 from pneumo_utils.training.history import EpochRecord
+from pneumo_utils.training.stress import make_stress_films
 from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
@@ -81,12 +81,12 @@ def fit(
     checkpoint_path: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> FitResult:
-    """Trains a model and keeps the epoch with the best validation AUROC.
+    """Trains a model and keeps the epoch that is best on the stress validation films.
 
     Args:
         config: How to train.
         train: Films of the train split.
-        val: Films of the validation split; every choice is made on them.
+        val: Films of the validation split; every choice is made on them and their stressed copies.
         weights_path: ImageNet weights for `resnet_finetune`; None asks torchvision's download.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         say: Takes one line an epoch.
@@ -114,15 +114,15 @@ def fit(
         data_fingerprint=train.fingerprint(),
         versions=get_versions(),
     )
-    history: list[EpochRecord] = []
+    stressed, history = make_stress_films(val), []
     num_steps = trainer.steps_per_epoch * config.num_epochs
     with tqdm(total=num_steps, desc=config.model, unit="step", file=sys.stderr, mininterval=1) as bar:
         for epoch in range(1, config.num_epochs + 1):
-            record, logits = _run_epoch(trainer, epoch, val, history, bar)
+            record, calibration = _run_epoch(trainer, epoch, val, stressed, history, bar)
             history.append(record)
             say(record.describe())
             if record.is_best:
-                best = _keep(best, trainer, logits, val.labels, record)
+                best = replace(best, state=trainer.get_state(), **calibration)
                 if checkpoint_path is not None:
                     save_checkpoint(best, checkpoint_path)
             elif epoch - best.val_metrics["epoch"] >= config.patience:
@@ -143,8 +143,12 @@ def _require_fit_data(config: TrainConfig, train: XrayDataset, val: XrayDataset)
         )
 
 
-def _run_epoch(trainer: Trainer, epoch: int, val: XrayDataset, history: list, bar: tqdm):
-    """Trains for an epoch and judges it; returns its record and the validation logits."""
+def _run_epoch(trainer: Trainer, epoch: int, val, stressed, history: list[EpochRecord], bar: tqdm):
+    """Trains for an epoch and judges it.
+
+    Returns:
+        Its record, and what a checkpoint of this epoch would hold besides weights.
+    """
 
     def show_step(loss: float) -> None:
         bar.set_postfix(shown | {"loss": f"{loss:.3f}"}, refresh=False)
@@ -153,30 +157,25 @@ def _run_epoch(trainer: Trainer, epoch: int, val: XrayDataset, history: list, ba
     started = time.perf_counter()
     shown = {"epoch": epoch} | ({"val_auroc": f"{history[-1].val_auroc:.4f}"} if history else {})
     train_loss = trainer.train_epoch(epoch, on_step=show_step)
-    logits = trainer.predict(val.images)
-    auroc = float(roc_auc_score(val.labels, logits))
+    logits, stress_logits = trainer.predict(val.images), trainer.predict(stressed.images)
+    stress_auroc = float(roc_auc_score(stressed.labels, stress_logits))
     record = EpochRecord(
         epoch=epoch,
         stage=trainer.stage(epoch),
         lr=trainer.lr,
         train_loss=train_loss,
         val_loss=float(log_loss(val.labels, compute_probs(logits), labels=[0, 1])),
-        val_auroc=auroc,
-        is_best=auroc > max((earlier.val_auroc for earlier in history), default=-1.0),
+        val_auroc=float(roc_auc_score(val.labels, logits)),
+        stress_auroc=stress_auroc,
+        is_best=stress_auroc > max((earlier.stress_auroc for earlier in history), default=-1.0),
         time_s=time.perf_counter() - started,
     )
-    return record, logits
-
-
-def _keep(checkpoint: Checkpoint, trainer: Trainer, logits, labels: np.ndarray, record: EpochRecord):
-    """The checkpoint of a new best epoch, with its operating point."""
-    temperature = fit_temperature(logits, labels)
-    threshold = choose_threshold(labels, compute_probs(logits, temperature))
-    val_metrics = {"epoch": record.epoch, "auroc": record.val_auroc, "loss": record.val_loss}
-    return replace(
-        checkpoint,
-        state=trainer.get_state(),
-        temperature=temperature,
-        threshold=threshold,
-        val_metrics=val_metrics,
-    )
+    temperature = fit_temperature(logits, val.labels)
+    threshold = choose_threshold(stressed.labels, compute_probs(stress_logits, temperature))
+    val_metrics = {
+        "epoch": epoch,
+        "auroc": record.val_auroc,
+        "stress_auroc": stress_auroc,
+        "loss": record.val_loss,
+    }
+    return record, {"temperature": temperature, "threshold": threshold, "val_metrics": val_metrics}

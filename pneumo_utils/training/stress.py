@@ -1,0 +1,52 @@
+"""Stress validation: validation films as another hospital might have delivered them.
+
+Plain validation films come from the same series as the training films, and a model that reads the stretch
+or the tones of a series scores close to 1 on them. The epoch and the threshold are therefore chosen on
+validation films that were turned, stretched, cropped, re-toned, blurred and partly covered. The changes are
+drawn once, from a fixed seed, and are the same for every recipe: figures of different runs can be compared.
+"""
+
+import numpy as np
+import torch
+
+from pneumo_utils.config import Augmentation
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.transforms import augment_films
+
+STRESS = Augmentation(
+    rotate_deg=15,
+    zoom=0.2,
+    stretch=0.4,
+    shift=0.1,
+    flip_prob=0.0,
+    brightness=0.15,
+    contrast=0.4,
+    gamma=0.4,
+    blur_prob=0.3,
+    noise=0.05,
+    erase_prob=0.3,
+)
+NUM_VIEWS = 4
+STRESS_SEED = 0
+BATCH_SIZE = 256
+
+
+def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDataset:
+    """Changed copies of validation films.
+
+    Args:
+        val: N validation films.
+        num_views: V, copies of each film, 1 or more, each changed in another way.
+
+    Returns:
+        V * N films of split "val", view after view, each in the order of `val`.
+    """
+    draws = torch.Generator().manual_seed(STRESS_SEED)
+    views = []
+    for _ in range(num_views):
+        for batch in torch.from_numpy(val.images).split(BATCH_SIZE):
+            levels = augment_films(batch.unsqueeze(1) / 255, STRESS, generator=draws)
+            views.append((levels[:, 0] * 255).round().to(torch.uint8))
+    films = val.select(np.tile(np.arange(len(val)), num_views))
+    films.images[:] = torch.cat(views).numpy()
+    return films

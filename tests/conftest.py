@@ -1,0 +1,82 @@
+"""What several test files share: films, a folder of them, and a quickly trained checkpoint."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pneumo_utils.config import Folders, TrainConfig
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.splits import make_validation_split
+from pneumo_utils.data.synthetic import make_phantoms
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+@pytest.fixture(autouse=True)
+def no_outside_settings(monkeypatch):
+    """Tests decide about data, folders and the short mode themselves."""
+    for name in ("PNEUMO_DATA", "PNEUMO_HOME", "PNEUMO_FAST"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> Folders:
+    """An empty project folder, used by everything in the test."""
+    monkeypatch.setenv("PNEUMO_HOME", str(tmp_path))
+    return Folders(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def phantoms() -> tuple[XrayDataset, XrayDataset]:
+    """A train and a validation part of 120 phantoms of 32 px."""
+    return make_validation_split(make_phantoms(120, image_size=32))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> TrainConfig:
+    """A training that takes seconds."""
+    return TrainConfig(model="cnn_baseline", image_size=32, num_epochs=2, batch_size=16)
+
+
+def make_film(seed: int, *, bright: bool = False, shape: tuple[int, int] = (40, 48)) -> np.ndarray:
+    """Noise with structure, so that no reader calls it blank."""
+    noise = np.random.default_rng(seed).integers(0, 150, shape, dtype=np.uint8)
+    return noise + np.uint8(100 * bright)
+
+
+def make_folder(root: Path, *, num_train: int = 12, num_test: int = 4) -> Path:
+    """A folder in the layout of ChestXRay2017 with films of both classes; names tell the patients."""
+    for split, count in (("train", num_train), ("test", num_test)):
+        for name in CLASSES:
+            part = root / split / name
+            part.mkdir(parents=True)
+            for i in range(count):
+                kind = "bacteria" if i % 2 else "virus"
+                file = f"IM-{i:04d}-0001.jpeg" if name == "NORMAL" else f"person{i}_{kind}_{i}.jpeg"
+                film = make_film(i + 1000 * (split == "test"), bright=name == "PNEUMONIA")
+                Image.fromarray(film).save(part / file)
+    return root
+
+
+@pytest.fixture
+def film_folder(tmp_path) -> Path:
+    return make_folder(tmp_path / "films" / "chest_xray")
+
+
+def run_pneumo(*words, cwd: Path, module: bool = False, **environment) -> subprocess.CompletedProcess:
+    """Runs the command as a user types it, in a process of its own."""
+    import os
+
+    start = (
+        [sys.executable, "-m", "pneumo_utils"] if module else [str(Path(sys.executable).with_name("pneumo"))]
+    )
+    settings = {"PNEUMO_HOME": str(cwd), "PNEUMO_FAST": "1"} | environment
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
+    command = [*start, *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=kept | settings, capture_output=True, text=True, timeout=600)

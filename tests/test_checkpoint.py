@@ -1,0 +1,128 @@
+"""Checkpoints: what goes in comes out, and nothing else is taken."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pneumo_utils.models.registry import build_model
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    torch.manual_seed(0)
+    return Checkpoint(
+        config=TrainConfig(model="cnn_baseline", image_size=32, lr=0.25),
+        transform=EvalTransform(32, mean=0.4),
+        state=build_model("cnn_baseline").state_dict(),
+        threshold=0.3,
+        temperature=1.5,
+        pretrained=True,
+        source="synthetic",
+        data_fingerprint="ab",
+        val_metrics={"auroc": 0.5},
+        versions={"torch": "x"},
+    )
+
+
+def test_what_goes_in_comes_out(tmp_path, checkpoint):
+    path = save_checkpoint(checkpoint, tmp_path / "new" / "c.pth")
+    loaded = load_checkpoint(path, model_name="cnn_baseline", image_size=32)
+    assert replace(loaded, state={}) == replace(checkpoint, state={})
+    assert all(torch.equal(loaded.state[name], value) for name, value in checkpoint.state.items())
+    film = torch.rand(2, 1, 32, 32)
+    assert torch.equal(loaded.build_model()(film), checkpoint.build_model()(film))
+    assert [p.name for p in path.parent.iterdir()] == ["c.pth"]
+
+
+def test_another_model_or_image_size_is_refused(tmp_path, checkpoint):
+    path = save_checkpoint(checkpoint, tmp_path / "c.pth")
+    with pytest.raises(PneumoError, match=r"holds model cnn_baseline; expected resnet_finetune"):
+        load_checkpoint(path, model_name="resnet_finetune")
+    with pytest.raises(PneumoError, match=r"holds image size 32; expected 64"):
+        load_checkpoint(path, image_size=64)
+    with pytest.raises(UsageError, match="vgg"):
+        load_checkpoint(path, model_name="vgg")
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path):
+    with pytest.raises(PneumoError, match=r"not there.*pneumo train"):
+        load_checkpoint(tmp_path / "c.pth")
+
+
+class Pickled:
+    """Would run code if it were unpickled."""
+
+    def __reduce__(self):
+        return (os.mkdir, ("owned",))
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", "half", "pickle", "other", "list"])
+def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch, checkpoint, content):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "c.pth"
+    if content == "half":
+        save_checkpoint(checkpoint, path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save({"pickle": Pickled(), "other": {"state_dict": {}}, "list": [1]}[content], path)
+    with pytest.raises(PneumoError, match=r"c\.pth cannot be read as a checkpoint"):
+        load_checkpoint(path)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"threshold": 1.5}, "out of range"),
+        ({"threshold": float("nan")}, "out of range"),
+        ({"temperature": 0.0}, "out of range"),
+        ({"class_names": ("SICK", "WELL")}, "SICK"),
+        ({"state": {}}, "state_dict"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(tmp_path, checkpoint, change, reason):
+    path = save_checkpoint(replace(checkpoint, **change), tmp_path / "c.pth")
+    with pytest.raises(PneumoError, match=reason):
+        load_checkpoint(path)
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path, checkpoint):
+    state = {name: value.clone() for name, value in checkpoint.state.items()}
+    state["head.weight"][0, 0] = float("inf")
+    path = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth")
+    with pytest.raises(PneumoError, match="not finite"):
+        load_checkpoint(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are POSIX")
+def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path, checkpoint):
+    path = save_checkpoint(checkpoint, tmp_path / "c.pth")
+    before = path.read_bytes()
+    program = f"""
+        import resource, sys
+        from pathlib import Path
+        from pneumo_utils.errors import PneumoError
+        from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
+        path = Path({str(path)!r})
+        checkpoint = load_checkpoint(path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        try:
+            save_checkpoint(checkpoint, path)
+        except PneumoError as error:
+            sys.exit(f"said: {{error}}")
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    assert "said: The checkpoint c.pth could not be written" in done.stderr
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["c.pth"]

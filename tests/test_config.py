@@ -1,0 +1,71 @@
+"""Settings: what is refused, what is short, where files go."""
+
+from pathlib import Path
+
+import pytest
+
+from pneumo_utils import config
+from pneumo_utils.config import Augmentation, Folders, TrainConfig
+from pneumo_utils.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_epochs", 0),
+        ("batch_size", 1),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("lr", float("inf")),
+        ("image_size", 31),
+        ("image_size", 513),
+        ("label_smoothing", 0.5),
+        ("ema_decay", 1.0),
+        ("patience", 0),
+        ("head_epochs", 0),
+        ("seed", -1),
+        ("strategy", "half"),
+        ("schedule", "random"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_name(name, value):
+    with pytest.raises(UsageError, match=str(value).split(".")[0]) as caught:
+        TrainConfig(model="cnn_baseline", **{name: value})
+    assert "expected" in str(caught.value)
+
+
+def test_a_configuration_survives_the_way_through_a_plain_dict():
+    before = TrainConfig(model="cnn_baseline", lr=0.5, augmentation=Augmentation(stretch=0.7))
+    assert TrainConfig.from_dict(before.to_dict()) == before
+
+
+def test_an_unknown_setting_in_a_dict_is_refused():
+    with pytest.raises(UsageError, match="colour"):
+        TrainConfig.from_dict({"model": "cnn_baseline", "colour": 1})
+
+
+@pytest.mark.parametrize(("value", "short"), [("", False), ("0", False), ("1", True)])
+def test_the_short_mode_follows_the_environment(monkeypatch, value, short):
+    monkeypatch.setenv("PNEUMO_FAST", value)
+    full = TrainConfig(model="cnn_baseline", image_size=96, num_epochs=9)
+    assert config.is_fast() is short
+    assert (config.shorten(full) != full) is short
+
+
+def test_the_root_is_found_from_the_notebooks_folder(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    assert config.find_root(tmp_path / "notebooks") == tmp_path.resolve()
+
+
+def test_the_root_is_where_we_are_outside_the_project(tmp_path):
+    assert config.find_root(tmp_path) == tmp_path.resolve()
+
+
+def test_the_environment_names_the_root(monkeypatch, tmp_path):
+    monkeypatch.setenv("PNEUMO_HOME", str(tmp_path))
+    assert config.default_folders().root == tmp_path
+
+
+def test_file_names_are_the_seed_projects():
+    assert Folders(Path("x")).checkpoint("cnn_baseline") == Path("x/checkpoints/best_model_cnn_baseline.pth")

@@ -1,0 +1,120 @@
+"""Figures against scikit-learn and plain loops."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.comparison import compare_models
+from pneumo_utils.evaluation.metrics import (
+    METRICS,
+    Predictions,
+    compute_draws,
+    compute_intervals,
+    compute_metrics,
+    draw_patient_weights,
+)
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 200)
+    probs = np.round(np.clip(rng.normal(0.35 + 0.3 * labels, 0.2), 0, 1), 2)  # rounded: many ties
+    patients = np.array([f"p{i // 3}" for i in range(200)])
+    return Predictions(labels, probs, patients, np.array([f"f{i}" for i in range(200)]))
+
+
+def test_figures_are_scikit_learns(predictions):
+    labels, probs = predictions.labels, predictions.probs
+    got, called = compute_metrics(labels, probs, threshold=0.4), probs >= 0.4
+    assert got["accuracy"] == pytest.approx(reference.accuracy_score(labels, called))
+    assert got["auroc"] == pytest.approx(reference.roc_auc_score(labels, probs))
+    assert got["sensitivity"] == got["recall"] == pytest.approx(reference.recall_score(labels, called))
+    assert got["specificity"] == pytest.approx(reference.recall_score(labels, called, pos_label=0))
+    assert got["precision"] == pytest.approx(reference.precision_score(labels, called))
+    assert got["f1"] == pytest.approx(reference.f1_score(labels, called))
+    tn, fp, fn, tp = reference.confusion_matrix(labels, called).ravel()
+    assert got["confusion"] == {"tn": tn, "fp": fp, "fn": fn, "tp": tp} and got["n"] == 200
+
+
+def test_a_film_on_the_threshold_is_called_pneumonia():
+    assert compute_metrics(np.array([1]), np.array([0.5]), threshold=0.5)["confusion"]["tp"] == 1
+
+
+def test_undefined_figures_are_none():
+    one_class = compute_metrics(np.array([1, 1]), np.array([0.2, 0.3]), threshold=0.5)
+    assert one_class["auroc"] is None and one_class["specificity"] is None
+    assert one_class["precision"] is None and one_class["sensitivity"] == 0
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+def test_probabilities_out_of_range_are_refused(value):
+    one = np.array(["x"])
+    with pytest.raises(PneumoError, match="outside 0 to 1"):
+        Predictions(np.array([1]), np.array([value]), one, one)
+
+
+def test_films_of_a_patient_are_drawn_together(predictions):
+    weights = draw_patient_weights(predictions.patients, num_draws=50)
+    assert np.array_equal(weights[:, 0], weights[:, 1]) and np.array_equal(weights[:, 0], weights[:, 2])
+    assert np.all(weights[:, ::3].sum(1) == 67)  # as many patients are drawn as there are: 200 / 3 rounded up
+
+
+def test_draws_are_what_scikit_learn_gives_for_repeated_films(predictions):
+    weights = draw_patient_weights(predictions.patients, num_draws=20)
+    draws = compute_draws(predictions, weights, threshold=0.4)
+    for draw in range(20):
+        index = np.repeat(np.arange(200), weights[draw].astype(int))
+        labels, probs = predictions.labels[index], predictions.probs[index]
+        assert draws["auroc"][draw] == pytest.approx(reference.roc_auc_score(labels, probs), abs=1e-12)
+        expected = compute_metrics(labels, probs, threshold=0.4)
+        for name in METRICS:
+            assert draws[name][draw] == pytest.approx(expected[name], abs=1e-12)
+
+
+def test_the_interval_of_an_accuracy_is_near_the_binomial_one():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, 1000)
+    right = rng.random(1000) < 0.8
+    probs = np.where(right, labels, 1 - labels).astype(float)
+    names = np.array([f"f{i}" for i in range(1000)])
+    low, high = compute_intervals(Predictions(labels, probs, names, names), threshold=0.5)["accuracy"]
+    p = right.mean()
+    half = 1.96 * np.sqrt(p * (1 - p) / 1000)
+    assert low == pytest.approx(p - half, abs=0.004) and high == pytest.approx(p + half, abs=0.004)
+
+
+def test_patients_with_many_films_widen_the_interval(predictions):
+    alone = Predictions(predictions.labels, predictions.probs, predictions.names, predictions.names)
+    copies = np.repeat(np.arange(200), 9)
+    repeated = Predictions(
+        predictions.labels[copies],
+        predictions.probs[copies],
+        predictions.names[copies],
+        predictions.names[copies],
+    )
+    width = [np.ptp(compute_intervals(p, threshold=0.4)["accuracy"]) for p in (alone, repeated)]
+    assert width[1] == pytest.approx(width[0], rel=0.1)  # nine copies of a film are no more evidence than one
+
+
+def test_a_model_does_not_differ_from_itself(predictions):
+    for difference in compare_models(predictions, predictions, thresholds=(0.4, 0.4)):
+        assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+        assert not difference.is_clear
+
+
+def test_a_clear_difference_is_called_clear(predictions):
+    perfect = Predictions(
+        predictions.labels, predictions.labels.astype(float), predictions.patients, predictions.names
+    )
+    auroc = compare_models(predictions, perfect, thresholds=(0.4, 0.5))[METRICS.index("auroc")]
+    expected = 1 - reference.roc_auc_score(predictions.labels, predictions.probs)
+    assert auroc.value == pytest.approx(expected) and auroc.is_clear
+    assert auroc.describe("A", "B").startswith("auroc: B is better than A by")
+
+
+def test_other_films_cannot_be_compared(predictions):
+    other = Predictions(predictions.labels, predictions.probs, predictions.patients, predictions.names[::-1])
+    with pytest.raises(PneumoError, match="different films"):
+        compare_models(predictions, other, thresholds=(0.5, 0.5))

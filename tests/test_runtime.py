@@ -1,0 +1,41 @@
+"""Seeds, versions and shown sources."""
+
+import random
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import torch
+
+from pneumo_utils.data.splits import choose_films
+from pneumo_utils.runtime import get_versions, set_seed, show_source
+
+
+def test_a_seed_repeats_every_generator():
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    set_seed(5)
+    first = draw()
+    set_seed(5)
+    assert draw() == first
+    set_seed(6)
+    assert all(a != b for a, b in zip(first, draw(), strict=True))
+
+
+def test_versions_are_those_installed():
+    assert get_versions()["torch"] == version("torch")
+
+
+def test_a_source_is_shown_as_it_stands(capsys):
+    show_source(choose_films)
+    assert capsys.readouterr().out.startswith("def choose_films(")
+
+
+def test_importing_the_package_makes_no_folder_and_loads_nothing_heavy(tmp_path):
+    program = (
+        "import sys, os, pneumo_utils, pneumo_utils.config\n"
+        "sys.exit(bool(os.listdir()) or any(n in sys.modules for n in ('torch', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=tmp_path).returncode == 0
