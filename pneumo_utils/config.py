@@ -32,17 +32,17 @@ class Augmentation:
         erase_prob: Probability that a rectangle is blanked out, 0 to 1.
     """
 
-    rotate_deg: float = 10.0
-    zoom: float = 0.15
-    stretch: float = 0.3
-    shift: float = 0.08
+    rotate_deg: float = 12.0
+    zoom: float = 0.2
+    stretch: float = 0.4
+    shift: float = 0.1
     flip_prob: float = 0.5
     brightness: float = 0.1
-    contrast: float = 0.3
-    gamma: float = 0.3
+    contrast: float = 0.4
+    gamma: float = 0.4
     blur_prob: float = 0.2
     noise: float = 0.03
-    erase_prob: float = 0.25
+    erase_prob: float = 0.3
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from conftest import REAL_FILMS, make_folder, run_pneumo
+
+from pneumo_utils import cli
 
 MODEL = "cnn_baseline"
 PATH = "checkpoints/best_model_cnn_baseline.pth"
@@ -105,44 +109,53 @@ BAD_REQUESTS = [
 
 
 @pytest.mark.parametrize(("words", "code", "reason"), BAD_REQUESTS)
-def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, words, code, reason):
-    done = run_pneumo(*words.split(), cwd=home)
-    assert done.returncode == code
-    last = done.stderr.strip().splitlines()[-1]
+def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, monkeypatch, capsys, words, code, reason):
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("PNEUMO_HOME", str(home))
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    before = sorted(home.rglob("*.pth"))
+    assert cli.main(words.split()) == code
+    said = capsys.readouterr()
+    last = said.err.strip().splitlines()[-1]
     assert reason in last and last.startswith("pneumo: ")
-    assert "Traceback" not in done.stderr and done.stdout == ""
+    assert said.out == "" and sorted(home.rglob("*.pth")) == before
+
+
+def test_the_process_ends_with_the_exit_code_and_no_traceback(tmp_path):
+    done = run_pneumo("train", "--model", "vgg", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "pneumo: The model is 'vgg'; expected one of cnn_baseline, resnet_finetune.\n"
 
 
 @pytest.mark.parametrize("lack", ["empty class", "one class"])
-def test_a_folder_without_a_class_is_refused(tmp_path, lack):
-    make_folder(tmp_path / "data" / "chest_xray")
-    part = tmp_path / "data" / "chest_xray" / "train" / "PNEUMONIA"
+def test_a_folder_without_a_class_is_refused(folders, capsys, lack):
+    make_folder(folders.data / "chest_xray")
+    part = folders.data / "chest_xray" / "train" / "PNEUMONIA"
     shutil.rmtree(part)
     if lack == "empty class":
         part.mkdir()
-    done = run_pneumo("train", "--model", MODEL, cwd=tmp_path)
-    assert (
-        done.returncode == 1 and "PNEUMONIA holds no film" in done.stderr and "Traceback" not in done.stderr
-    )
-    assert not (tmp_path / "checkpoints").exists()
+    assert cli.main(["train", "--model", MODEL]) == 1
+    assert "PNEUMONIA holds no film" in capsys.readouterr().err
+    assert not folders.checkpoints.exists()
 
 
-def test_too_many_damaged_films_stop_the_run(tmp_path):
-    folder = make_folder(tmp_path / "data" / "chest_xray", num_train=10)
+def test_too_many_damaged_films_stop_the_run(folders, capsys):
+    part = make_folder(folders.data / "chest_xray", num_train=10) / "train" / "NORMAL"
     for i in range(4):
-        (folder / "train" / "NORMAL" / f"IM-{i:04d}-0001.jpeg").write_bytes(b"")
-    done = run_pneumo("train", "--model", MODEL, cwd=tmp_path)
-    assert done.returncode == 1 and "4 of 20 films cannot be read" in done.stderr
+        (part / f"IM-{i:04d}-0001.jpeg").write_bytes(b"")
+    assert cli.main(["train", "--model", MODEL, "--image-size", "32"]) == 1
+    assert "4 of 20 films cannot be read" in capsys.readouterr().err
 
 
 def test_help_needs_no_torch():
-    import subprocess
-    import sys
-
-    program = (
-        "import sys; from pneumo_utils.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    )
-    program += "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'PIL', 'matplotlib')))"
+    program = """if True:
+        import sys
+        from pneumo_utils.cli import main
+        try:
+            main(["--help"])
+        except SystemExit:
+            sys.exit(any(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotlib")))
+    """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0 and "usage: pneumo" in done.stdout
 

@@ -75,7 +75,7 @@ def test_the_roc_curve_is_marked_at_the_threshold(predictions):
     dots = [line for line in axis.lines if line.get_marker() == "o"]
     assert dots[0].get_xdata()[0] == pytest.approx(1 / 3)
     assert dots[0].get_ydata()[0] == pytest.approx(3 / 4)
-    # 11 of the 12 pairs of a film with and one without pneumonia... counted: .3 loses to .7, the rest win.
+    # Of the 3 x 4 pairs of a normal film and one with pneumonia only (.7, .3) is ranked wrongly.
     assert f"AUROC {11 / 12:.3f}" in read_texts(axis.figure)
 
 

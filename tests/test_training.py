@@ -80,8 +80,10 @@ def test_the_recorded_figures_are_those_of_the_kept_weights(trained, phantoms):
     assert checkpoint.val_metrics["stress_auroc"] == pytest.approx(
         roc_auc_score(stressed.labels, stress_logits)
     )
-    probs = compute_probs(stress_logits, checkpoint.temperature)
-    assert checkpoint.threshold == pytest.approx(choose_threshold(stressed.labels, probs), abs=1e-6)
+    both = np.concatenate([logits, logits, logits, stress_logits])  # three stressed views of each film
+    labels = np.concatenate([val.labels, val.labels, val.labels, stressed.labels])
+    threshold = choose_threshold(labels, compute_probs(both, checkpoint.temperature))
+    assert checkpoint.threshold == pytest.approx(threshold, abs=1e-6)
 
 
 def test_the_checkpoint_says_what_it_was_trained_on(trained, phantoms, tiny_config):
@@ -211,3 +213,13 @@ def test_stress_films_are_changed_copies_and_always_the_same(phantoms):
     assert stressed.fingerprint() == make_stress_films(val, num_views=2).fingerprint()
     first, second = np.split(stressed.images, 2)
     assert (first != second).mean() > 0.5 and (first != val.images).mean() > 0.5
+
+
+def test_stress_films_are_changed_alike_at_any_size(tiny_config):
+    """The same films at twice the size, halved again, differ from the small ones by resampling and grain."""
+    small = make_phantoms(40, image_size=64, split="val")
+    large = replace(small, images=small.images.repeat(2, axis=1).repeat(2, axis=2))
+    stressed = make_stress_films(small, num_views=1).images.astype(float)
+    halved = make_stress_films(large, num_views=1).images.astype(float).reshape(40, 64, 2, 64, 2).mean((2, 4))
+    other = np.roll(halved, 1, axis=0)
+    assert np.abs(stressed - halved).mean() < 0.25 * np.abs(stressed - other).mean()

@@ -79,10 +79,11 @@ def augment_films(
     levels = _move(levels, ranges, uniform)
     levels = _change_tones(levels, ranges, uniform)
     levels = _blur(levels, uniform(0, 1) < ranges.blur_prob)
+    levels = _erase(levels, uniform(0, 1) < ranges.erase_prob, uniform)
+    # Last, because it takes as many draws as there are pixels: all else is then the same at any size.
     std = uniform(0, ranges.noise).view(-1, 1, 1, 1)
     noise = torch.randn(levels.shape, generator=generator, device=levels.device)
-    levels = (levels + noise * std).clamp_(0, 1)
-    return _erase(levels, uniform(0, 1) < ranges.erase_prob, uniform)
+    return (levels + noise * std).clamp_(0, 1)
 
 
 def _move(levels, ranges, uniform):

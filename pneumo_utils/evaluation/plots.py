@@ -59,7 +59,7 @@ def show_films(
     rows = -(-len(index) // columns)
     is_marked = dataset.is_synthetic if synthetic is None else synthetic
     with plt.rc_context(STYLE):
-        size = (1.7 * columns, 2.0 * rows + 0.4 * is_marked)  # the mark takes a line of its own
+        size = (1.5 * columns, 1.8 * rows + 0.4 * is_marked)  # the mark takes a line of its own
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
@@ -67,7 +67,7 @@ def show_films(
             axis, label = axes.flat[position], dataset.labels[film]
             axis.imshow(dataset.images[film], cmap="gray", vmin=0, vmax=255)
             text = titles[position] if titles else CLASS_NAMES[label]
-            axis.set_title(text, fontsize=9, color=COLOURS[label])
+            axis.set_title(text, fontsize=8, color=COLOURS[label])
         if is_marked:
             figure.suptitle("SYNTHETIC films", fontsize=11)
         figure.tight_layout()
@@ -86,7 +86,7 @@ def show_batch(levels, *, columns: int = 6, title: str = "One batch", synthetic:
     films = levels.detach().cpu().numpy()[:, 0]
     rows = -(-len(films) // columns)
     with plt.rc_context(STYLE):
-        size = (1.7 * columns, 1.75 * rows + 0.4)  # the title takes a line of its own
+        size = (1.4 * columns, 1.45 * rows + 0.4)  # the title takes a line of its own
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")

@@ -105,7 +105,10 @@ def load_checkpoint(
     if model_name is not None and model_name not in MODELS:
         raise UsageError(f"The model is {model_name!r}; expected one of {', '.join(MODELS)}.")
     if not Path(path).is_file():
-        raise PneumoError(f"{path} is not there; expected a checkpoint. Train one with `pneumo train`.")
+        raise PneumoError(
+            f"{Path(path).name} is not there; expected a checkpoint in {Path(path).parent.name or '.'}. Run the "
+            "lesson that trains it (02 or 03), or `pneumo train`."
+        )
     checkpoint = _parse(Path(path))
     _require_match(path, "model", checkpoint.model_name, model_name, "--model")
     _require_match(path, "image size", checkpoint.config.image_size, image_size, "--image-size")

@@ -1,7 +1,8 @@
 """`resnet_finetune`: torchvision's ResNet-18 on grey films, with ImageNet weights where there are any."""
 
 import socket
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import torch
@@ -72,7 +73,8 @@ def load_imagenet_state(weights_path: Path | None = None) -> dict[str, torch.Ten
     """
     if weights_path is None:
         try:
-            with _socket_timeout(NETWORK_TIMEOUT_S):
+            # torch announces a download, with the cache's full path, on standard output.
+            with _socket_timeout(NETWORK_TIMEOUT_S), redirect_stdout(sys.stderr):
                 return ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
         except (OSError, RuntimeError):  # no network, refused, or a download that fails its checksum
             return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from pneumo_utils.models.resnet import ResnetFinetune, load_imagenet_state
 from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.calibration import choose_threshold, fit_temperature
 from pneumo_utils.training.history import EpochRecord
-from pneumo_utils.training.stress import make_stress_films
+from pneumo_utils.training.stress import NUM_VIEWS, make_stress_films
 from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
@@ -171,7 +172,10 @@ def _run_epoch(trainer: Trainer, epoch: int, val, stressed, history: list[EpochR
         time_s=time.perf_counter() - started,
     )
     temperature = fit_temperature(logits, val.labels)
-    threshold = choose_threshold(stressed.labels, compute_probs(stress_logits, temperature))
+    # Both kinds count the same: plain films alone put the threshold too low, stressed ones too high.
+    both_logits = np.concatenate([np.tile(logits, NUM_VIEWS), stress_logits])
+    both_labels = np.concatenate([np.tile(val.labels, NUM_VIEWS), stressed.labels])
+    threshold = choose_threshold(both_labels, compute_probs(both_logits, temperature))
     val_metrics = {
         "epoch": epoch,
         "auroc": record.val_auroc,

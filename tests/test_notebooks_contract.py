@@ -1,0 +1,251 @@
+"""Every lesson keeps to the same anatomy and budgets, and says nothing about the machine it ran on."""
+
+import ast
+import itertools
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LESSONS = (
+    "01_data_exploration.ipynb",
+    "02_train_cnn.ipynb",
+    "03_train_resnet.ipynb",
+    "04_evaluate_and_compare.ipynb",
+    "05_interactive_inference.ipynb",
+)
+FOUND = tuple(sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
+BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/pneumo-course/pneumonia-chest-xray/blob/main/notebooks/{name})"
+)
+SETUP = """\
+# On Colab, fetch the project and what it needs; anywhere else this cell does nothing.
+import sys
+
+if "google.colab" in sys.modules:
+    !git clone --quiet https://github.com/pneumo-course/pneumonia-chest-xray.git
+    %cd pneumonia-chest-xray/notebooks
+    !pip install --quiet --no-deps --editable .. medmnist
+    sys.path.insert(0, "..")"""
+ABSOLUTE_PATH = re.compile(
+    r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt|opt|var|usr|content)/|(?<!\w)[A-Za-z]:\\"
+)
+MAX_CELLS, MIN_CELLS = 45, 25
+MAX_CODE_LINES, MAX_CELL_LINES, MAX_TEXT_LINES = 150, 12, 40
+MAX_BYTES = 500_000
+COPIED_LINES = 6
+
+
+class Lesson:
+    """One notebook with what the tests ask of it."""
+
+    def __init__(self, name: str):
+        self.name = name
+        self.path = ROOT / "notebooks" / name
+        self.notebook = nbformat.read(self.path, as_version=4)
+        self.cells = self.notebook.cells
+        self.markdown = [cell.source for cell in self.cells if cell.cell_type == "markdown"]
+        self.code = [cell.source for cell in self.cells if cell.cell_type == "code"]
+        self.outputs = [out for cell in self.cells if cell.cell_type == "code" for out in cell.outputs]
+
+    @property
+    def trees(self) -> list[ast.Module]:
+        """The code cells, parsed; lines that IPython alone understands are left out."""
+        return [ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source)) for source in self.code]
+
+    def nodes(self, kind) -> list:
+        """All nodes of a kind in the code."""
+        return [node for tree in self.trees for node in ast.walk(tree) if isinstance(node, kind)]
+
+    def section(self, title: str) -> str:
+        """The Markdown from a heading to the next heading of the same level."""
+        text = "\n\n".join(self.markdown)
+        start = text.index(f"## {title}\n")
+        following = re.search(r"(?m)^## ", text[start + 3 :])
+        return text[start : start + 3 + following.start()] if following else text[start:]
+
+
+@pytest.fixture(params=FOUND)
+def lesson(request) -> Lesson:
+    return Lesson(request.param)
+
+
+def count_lines(source: str) -> int:
+    """Lines of code: neither blank nor only a comment."""
+    lines = (line.strip() for line in source.splitlines())
+    return sum(bool(line) and not line.startswith("#") for line in lines)
+
+
+def list_texts(output) -> list[str]:
+    """The plain texts of an output, as a reader sees them; pictures and their markup are no text."""
+    if output.output_type == "stream":
+        return [output.text]
+    if output.output_type == "error":
+        return ["\n".join(output.traceback)]
+    return [text for mime, text in output.data.items() if mime in ("text/plain", "text/markdown")]
+
+
+def test_these_are_the_lessons():
+    assert FOUND == LESSONS
+
+
+def test_it_is_a_valid_notebook_with_cell_ids(lesson):
+    nbformat.validate(lesson.notebook)
+    assert (lesson.notebook.nbformat, lesson.notebook.nbformat_minor) >= (4, 5)
+    ids = [cell.id for cell in lesson.cells]
+    assert len(set(ids)) == len(ids)
+
+
+def test_it_opens_with_badge_title_and_purpose(lesson):
+    lines = [line for line in lesson.cells[0].source.splitlines() if line]
+    assert lines[0] == BADGE.format(name=lesson.name)
+    assert re.fullmatch(rf"# {lesson.name[:2]} - \S.*", lines[1])
+    assert "?" in lines[2]
+    assert "For teaching, never for diagnosis." in lines[3:]
+
+
+def test_it_says_what_is_learnt_needed_and_how_long_it_takes(lesson):
+    text = lesson.cells[1].source
+    places = [text.index(f"**{word}**") for word in ("You will learn", "You need", "Time")]
+    assert places == sorted(places)
+    learnt = re.findall(r"(?m)^- ", text[places[0] : places[1]])
+    assert 3 <= len(learnt) <= 4
+
+
+def test_set_up_imports_and_configuration_come_first(lesson):
+    setup, imports, settings = lesson.cells[2:5]
+    assert [cell.cell_type for cell in (setup, imports, settings)] == ["code"] * 3
+    assert setup.source == SETUP
+    assert all(isinstance(line, (ast.Import, ast.ImportFrom)) for line in ast.parse(imports.source).body)
+    calls = ("runtime.set_seed(", "runtime.show_versions()", "config.default_folders()")
+    assert [call for call in (*calls, "sources.choose_data()") if call not in settings.source] == []
+
+
+def test_all_imports_stand_at_the_top_and_take_no_star(lesson):
+    assert lesson.code[0] == SETUP
+    later = [ast.unparse(node) for tree in lesson.trees[2:] for node in ast.walk(tree) if is_import(node)]
+    assert later == []
+    stars = [node for node in lesson.nodes(ast.ImportFrom) if any(name.name == "*" for name in node.names)]
+    assert stars == []
+
+
+def is_import(node) -> bool:
+    return isinstance(node, (ast.Import, ast.ImportFrom))
+
+
+def test_the_packages_modules_are_imported_as_namespaces(lesson):
+    for node in lesson.nodes(ast.ImportFrom):
+        if node.module.startswith("pneumo_utils"):
+            folder = ROOT.joinpath(*node.module.split("."))
+            missing = [name.name for name in node.names if not (folder / f"{name.name}.py").is_file()]
+            assert missing == []
+
+
+def test_sections_are_numbered_and_end_as_they_should(lesson):
+    headings = re.findall(r"(?m)^## (.+)$", "\n".join(lesson.markdown))
+    numbered, end = headings[:-3], headings[-3:]
+    assert end == ["Limits", "Summary", "Exercises"]
+    assert 3 <= len(numbered) <= 6
+    assert [title.split(". ")[0] for title in numbered] == [str(n + 1) for n in range(len(numbered))]
+    assert lesson.cells[-1].cell_type == "markdown"
+
+
+def test_three_exercises_have_their_solutions_folded_away(lesson):
+    text = lesson.section("Exercises")
+    assert re.findall(r"(?m)^\**(\d)\.", text) == ["1", "2", "3"]
+    first = text.split("2.**")[0]
+    assert "predict, then run" in first.lower()
+    assert text.count("<details><summary>Solution</summary>") == text.count("</details>") == 3
+    for code in re.findall(r"(?s)```python\n(.*?)```", text):
+        ast.parse(code)
+
+
+def test_the_summary_names_the_next_lesson(lesson):
+    following = LESSONS.index(lesson.name) + 1
+    if following < len(LESSONS):
+        assert f"({LESSONS[following]})" in lesson.section("Summary")
+
+
+def test_every_section_is_introduced_and_every_result_read(lesson):
+    kinds = [cell.cell_type for cell in lesson.cells[5:]]
+    assert ("code", "code") not in set(itertools.pairwise(kinds))
+
+
+def test_it_keeps_to_its_budgets(lesson):
+    assert MIN_CELLS <= len(lesson.cells) <= MAX_CELLS
+    assert 1 <= len(lesson.markdown) / len(lesson.code) <= 1.6
+    assert sum(map(count_lines, lesson.code)) <= MAX_CODE_LINES
+    too_long = [source for source in lesson.code[2:] if count_lines(source) > MAX_CELL_LINES]
+    assert too_long == []
+    assert max(len(line) for source in lesson.code for line in source.splitlines()) <= 100
+    assert lesson.path.stat().st_size <= MAX_BYTES
+
+
+def test_it_defines_next_to_nothing(lesson):
+    assert len(lesson.nodes((ast.FunctionDef, ast.AsyncFunctionDef))) <= 2
+    assert lesson.nodes(ast.ClassDef) == []
+
+
+def test_it_repeats_no_code_of_the_package(lesson):
+    known = {}
+    for path in sorted((ROOT / "pneumo_utils").rglob("*.py")):
+        for block in list_blocks(path.read_text(encoding="utf-8")):
+            known.setdefault(block, path.name)
+    copied = [known[block] for source in lesson.code for block in list_blocks(source) if block in known]
+    assert copied == []
+
+
+def list_blocks(source: str) -> list[tuple[str, ...]]:
+    """Each run of consecutive lines, blank ones and comments left out, indentation ignored."""
+    lines = [line.strip() for line in source.splitlines()]
+    lines = [line for line in lines if line and not line.startswith("#")]
+    return [tuple(lines[i : i + COPIED_LINES]) for i in range(len(lines) - COPIED_LINES + 1)]
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_only_lesson_04_judges_models_on_the_test_split(name):
+    lesson = Lesson(name)
+    words = {node.value for node in lesson.nodes(ast.Constant)}
+    if name in ("02_train_cnn.ipynb", "03_train_resnet.ipynb", "05_interactive_inference.ipynb"):
+        assert "test" not in words
+    elif name == "04_evaluate_and_compare.ipynb":
+        assert "test" in words
+    else:  # lesson 01 counts test films, and has no model that could be judged on them
+        assert "pneumo_utils.models" not in {node.module for node in lesson.nodes(ast.ImportFrom)}
+
+
+def test_no_absolute_path_is_shown(lesson):
+    texts = [cell.source for cell in lesson.cells]
+    for output in lesson.outputs:
+        texts += list_texts(output)
+        if output.output_type not in ("stream", "error"):
+            texts += [text for mime, text in output.data.items() if mime == "text/html"]
+    assert [match.group() for text in texts for match in ABSOLUTE_PATH.finditer(text)] == []
+
+
+def test_outputs_hold_no_error_and_nothing_from_stderr(lesson):
+    bad = [out for out in lesson.outputs if out.output_type == "error" or out.get("name") == "stderr"]
+    assert bad == []
+
+
+def test_no_text_output_is_long(lesson):
+    counts = [len(text.splitlines()) for output in lesson.outputs for text in list_texts(output)]
+    assert max(counts, default=0) <= MAX_TEXT_LINES
+
+
+def test_the_metadata_say_python_and_no_more(lesson):
+    assert set(lesson.notebook.metadata) == {"kernelspec", "language_info"}
+    assert lesson.notebook.metadata.kernelspec.name == "python3"
+    assert all(set(cell.metadata) <= {"tags"} for cell in lesson.cells)
+    assert "application/vnd.jupyter.widget-state+json" not in json.dumps(lesson.notebook)
+
+
+def test_it_was_run_top_to_bottom_or_not_at_all(lesson):
+    counts = [cell.execution_count for cell in lesson.cells if cell.cell_type == "code"]
+    assert counts in ([None] * len(counts), list(range(1, len(counts) + 1)))
+    if counts[0] is None:
+        assert lesson.outputs == []
