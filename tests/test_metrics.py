@@ -118,3 +118,10 @@ def test_other_films_cannot_be_compared(predictions):
     other = Predictions(predictions.labels, predictions.probs, predictions.patients, predictions.names[::-1])
     with pytest.raises(PneumoError, match="different films"):
         compare_models(predictions, other, thresholds=(0.5, 0.5))
+
+
+def test_a_model_that_calls_nothing_pneumonia_has_no_precision_and_breaks_nothing(predictions):
+    intervals = compute_intervals(predictions, threshold=1.1)
+    assert intervals["precision"] == (None, None) and intervals["sensitivity"] == (0, 0)
+    names = [d.metric for d in compare_models(predictions, predictions, thresholds=(1.1, 0.4))]
+    assert names == [name for name in METRICS if name != "precision"]

@@ -63,7 +63,7 @@ def compare_models(
         seed: Of the draws.
 
     Returns:
-        One difference a figure, B minus A.
+        One difference a figure that is defined for both, B minus A.
 
     Raises:
         PneumoError: The films are not the same.
@@ -77,6 +77,8 @@ def compare_models(
         draws.append(compute_draws(predictions, weights, threshold=threshold))
     differences = []
     for metric in METRICS:
+        if points[0][metric] is None or points[1][metric] is None:
+            continue  # the precision of a model that calls no film pneumonia, say
         low, high = np.nanquantile(draws[1][metric] - draws[0][metric], [0.025, 0.975])
         value = points[1][metric] - points[0][metric]
         differences.append(Difference(metric, float(value), float(low), float(high)))

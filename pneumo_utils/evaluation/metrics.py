@@ -122,7 +122,7 @@ def _weighted_auroc(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) 
 
 def compute_intervals(
     predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
-) -> dict[str, tuple[float, float]]:
+) -> dict[str, tuple[float | None, float | None]]:
     """95 % percentile intervals of the figures, by a bootstrap over patients.
 
     Args:
@@ -132,7 +132,7 @@ def compute_intervals(
         seed: Of the draws.
 
     Returns:
-        (low, high) for each name in `METRICS`; NaN where every draw leaves it undefined.
+        (low, high) for each name in `METRICS`; None and None where every draw leaves it undefined.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
@@ -142,9 +142,9 @@ def compute_intervals(
     return {name: _interval(values) for name, values in draws.items()}
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def _interval(values: np.ndarray) -> tuple[float | None, float | None]:
     values = values[np.isfinite(values)]
     if not len(values):
-        return float("nan"), float("nan")
+        return None, None
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

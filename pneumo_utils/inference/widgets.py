@@ -61,7 +61,15 @@ def plot_prediction(source, prediction: Prediction) -> Figure:
         left.axis("off")
         right.barh([0], [prediction.probability], color=colour, height=0.4)
         right.axvline(prediction.threshold, color="0.2", linestyle="--")
-        right.text(prediction.threshold, 0.32, "threshold", ha="center", va="bottom", fontsize=10)
+        right.text(
+            prediction.threshold,
+            0.32,
+            "threshold",
+            ha="center",
+            va="bottom",
+            fontsize=10,
+            bbox={"fc": "white", "ec": "none"},
+        )
         right.set(xlim=(0, 1), ylim=(-0.6, 0.6), yticks=[], xlabel="P(pneumonia)")
         right.set_title(f"{prediction.label}: {prediction.probability:.1%}", color=colour)
         figure.tight_layout()

@@ -106,7 +106,7 @@ def load_checkpoint(
         raise UsageError(f"The model is {model_name!r}; expected one of {', '.join(MODELS)}.")
     if not Path(path).is_file():
         raise PneumoError(
-            f"{Path(path).name} is not there; expected a checkpoint in {Path(path).parent.name or '.'}. Run the "
+            f"{Path(path).name} is not there; expected a checkpoint in {Path(path).parent.name}/. Run the "
             "lesson that trains it (02 or 03), or `pneumo train`."
         )
     checkpoint = _parse(Path(path))

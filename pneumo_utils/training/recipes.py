@@ -7,7 +7,7 @@ from pneumo_utils.errors import UsageError
 
 RECIPES: dict[str, TrainConfig] = {
     "cnn_baseline": TrainConfig(model="cnn_baseline", image_size=96, num_epochs=14, lr=3e-3),
-    "resnet_finetune": TrainConfig(model="resnet_finetune", image_size=64, num_epochs=6, lr=1e-3),
+    "resnet_finetune": TrainConfig(model="resnet_finetune", image_size=64, num_epochs=5, lr=1e-3),
 }
 
 
