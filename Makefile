@@ -18,11 +18,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check pneumo_utils tests
 
-# Runs the lessons and keeps their outputs in notebooks/; nothing else writes them.
+# Runs the lessons and keeps their outputs in notebooks/ and results/; nothing else writes them.
 notebooks: $(READY)
 	$(BIN)/pneumo course --store
 
-# Puts the measured table into README.md from the results file kept beside it.
+# Puts the measured table into README.md from the results file kept by `make notebooks`.
 readme: $(READY)
 	$(BIN)/pneumo results --results-path results/chestxray2017.json --write-page README.md
 

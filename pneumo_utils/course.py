@@ -1,6 +1,7 @@
 """Runs the lessons top to bottom, each in a fresh kernel, and says how far it is."""
 
-import shutil
+import os
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.results import format_table, load_results
+from pneumo_utils.evaluation.results import format_table, load_results, save_result
 
 CELL_TIMEOUT_S = 3600
 
@@ -89,36 +90,48 @@ def _write_html(notebook, path: Path) -> None:
     path.write_text(page, encoding="utf-8")
 
 
-def store_outputs(executed: list[Path], folders: Folders) -> None:
-    """Puts executed lessons in the place of the originals, without stderr and widget state."""
-    for path in executed:
+def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
+    """Keeps a run in the project: outputs in `notebooks/`, the results file in `results/`.
+
+    Args:
+        times_s: The executed lessons and how long each took, seconds; this is written into them.
+        folders: The project's.
+    """
+    for path, time_s in times_s.items():
         target = folders.root / "notebooks" / path.name
-        shutil.copyfile(path, target)
+        notebook = nbformat.read(path, as_version=4)
+        minutes = max(1, round(time_s / 60))
+        words = f"**Time** {minutes} minute{'s' * (minutes > 1)} on {os.cpu_count()} CPU cores, as measured."
+        for cell in notebook.cells:
+            cell.source = re.sub(r"^\*\*Time\*\* .*$", words, cell.source, flags=re.MULTILINE)
+        nbformat.write(notebook, target)
         flags = ["--keep-output", "--keep-count", "--keep-id", "--drop-output-type=stream:stderr"]
         subprocess.run([sys.executable, "-m", "nbstripout", *flags, str(target)], check=True)
+    for row in load_results(folders.results):
+        save_result(row, folders.root / "results" / f"{row['data']}.json")
 
 
 def run_course(*, store: bool = False) -> None:
     """Runs all lessons, then prints the results table and how to open JupyterLab.
 
     Args:
-        store: Also keep the outputs in `notebooks/`.
+        store: Also keep the outputs in `notebooks/` and the figures in `results/`.
 
     Raises:
         PneumoError: A lesson failed, or there are none.
     """
-    folders, started, executed = default_folders(), time.perf_counter(), []
+    folders, started, times_s = default_folders(), time.perf_counter(), {}
     for path in list_lessons(folders):
         target = folders.build / "notebooks" / path.name
         lesson_started = time.perf_counter()
         run_lesson(path, target)
-        executed.append(target)
-        print(f"[{path.stem}] done in {time.perf_counter() - lesson_started:.0f} s\n", flush=True)
+        times_s[target] = time.perf_counter() - lesson_started
+        print(f"[{path.stem}] done in {times_s[target]:.0f} s\n", flush=True)
     if store:
-        store_outputs(executed, folders)
+        store_outputs(times_s, folders)
     print(format_table(load_results(folders.results)))
     minutes = (time.perf_counter() - started) / 60
-    print(f"\n{len(executed)} lessons in {minutes:.1f} minutes{_describe_peak_memory()}.")
+    print(f"\n{len(times_s)} lessons in {minutes:.1f} minutes{_describe_peak_memory()}.")
     print("The executed lessons are in build/notebooks, the figures in plots. Open the course with: make lab")
 
 

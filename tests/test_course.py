@@ -1,11 +1,14 @@
 """The lesson runner: order, progress, outputs, failures."""
 
+import os
+
 import nbformat
 import pytest
 
 from pneumo_utils import course
 from pneumo_utils.config import Folders
 from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.results import load_results, save_result
 
 
 def write_lesson(folders: Folders, name: str, *sources: str):
@@ -60,3 +63,16 @@ def test_outputs_are_stored_without_stderr(plain_folders):
 def test_no_lessons_is_said(plain_folders):
     with pytest.raises(PneumoError, match="no notebooks"):
         course.run_course()
+
+
+def test_storing_writes_the_measured_time_and_the_results(plain_folders):
+    path = write_lesson(plain_folders, "01_a.ipynb", "print(1)")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[0].source = "**Time** {{TIME}}\n\nmore"
+    nbformat.write(notebook, path)
+    save_result({"model": "m", "split": "test", "data": "synthetic"}, plain_folders.results)
+    course.store_outputs({path: 150.0}, plain_folders)
+    words = f"**Time** 2 minutes on {os.cpu_count()} CPU cores, as measured."
+    assert nbformat.read(path, as_version=4).cells[0].source == f"{words}\n\nmore"  # round half to even
+    kept = load_results(plain_folders.root / "results" / "synthetic.json")
+    assert [row["model"] for row in kept] == ["m"]

@@ -1,6 +1,7 @@
 """From a film to an answer: one read path, honest rejections, order kept."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,3 +103,8 @@ def test_a_row_of_results_says_what_it_is(checkpoint):
     low, high = row["intervals"]["accuracy"]
     assert low <= row["accuracy"] <= high
     json.dumps(row, allow_nan=False)
+
+
+def test_a_model_that_learnt_from_phantoms_says_so(checkpoint, film_path):
+    got = Predictor(replace(checkpoint, source="synthetic")).predict(film_path)
+    assert got.status == "ok" and "SYNTHETIC" in got.warnings[0]

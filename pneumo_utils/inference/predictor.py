@@ -108,6 +108,8 @@ class Predictor:
             ImageError: The film cannot be read, or is blank.
         """
         warnings = check_film(load_image(source))
+        if self.checkpoint.source == "synthetic":
+            warnings.append("The model learnt from SYNTHETIC phantoms; its answer says nothing about people.")
         return load_image(source, image_size=self.checkpoint.transform.image_size), warnings
 
 

@@ -26,7 +26,7 @@ from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
     "The ImageNet weights could not be fetched, so the ResNet starts from random weights "
-    "(pretrained: false); give them with --weights FILE, or run again with a network."
+    "(pretrained: false); run again with a network, or give a file with --weights (weights_path in fit)."
 )
 
 
