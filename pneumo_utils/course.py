@@ -73,9 +73,11 @@ def run_lesson(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         runner.execute()
-    except (CellExecutionError, DeadKernelError) as error:
-        last = str(error).strip().splitlines()[-1]
-        raise PneumoError(f"{path.name} stopped: {last}. What was done is in {target}.") from error
+    except CellExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}"
+        raise PneumoError(f"{path.name} stopped: {reason}. What was done is in {target}.") from error
+    except DeadKernelError as error:
+        raise PneumoError(f"{path.name} stopped: its kernel died, perhaps for want of memory.") from error
     finally:
         nbformat.write(notebook, target)
     _write_html(notebook, target.with_suffix(".html"))
