@@ -191,7 +191,12 @@ def _add_data(commands) -> None:
         "data", help="get and describe the data", description="Get and describe the data."
     )
     actions = parser.add_subparsers(required=True, metavar="action")
-    download = actions.add_parser("download", help="fetch ChestXRay2017 (1.2 GB) into data/chest_xray")
+    download = actions.add_parser(
+        "download", help="fetch films: ChestXRay2017, 1.2 GB, unless told otherwise"
+    )
+    sources = ("chestxray2017", "pneumoniamnist")
+    download.add_argument("source", nargs="?", default=sources[0], choices=sources)
+    _flag(download, "image_size", type=int, choices=(28, 64, 128, 224), default=64, help="of pneumoniamnist")
     download.set_defaults(run=_data_download)
     info = actions.add_parser("info", help="say which data is taken, and count its films")
     _flag(info, "data", default="auto", help="auto, a source or a folder")
@@ -200,9 +205,17 @@ def _add_data(commands) -> None:
 
 def _data_download(arguments) -> None:
     from pneumo_utils.config import default_folders
-    from pneumo_utils.data.download import download_chestxray2017
 
-    print(f"The films are in {download_chestxray2017(default_folders().data)}")
+    if arguments.source == "pneumoniamnist":
+        from pneumo_utils.data import pneumoniamnist
+
+        folder = default_folders().data / "medmnist"
+        pneumoniamnist.download(folder, arguments.image_size)
+    else:
+        from pneumo_utils.data.download import download_chestxray2017
+
+        folder = download_chestxray2017(default_folders().data)
+    print(f"The films are in {folder}")
 
 
 def _data_info(arguments) -> None:

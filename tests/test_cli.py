@@ -165,6 +165,19 @@ def test_data_info_counts_the_films(home):
     assert "test: 20 films (10 NORMAL, 10 PNEUMONIA)" in done.stdout
 
 
+@pytest.mark.parametrize("size", [28, 64, 128, 224])
+def test_every_size_of_pneumoniamnist_can_be_fetched(folders, monkeypatch, capsys, size):
+    asked = []
+
+    def pretend(split, download, size, root):
+        asked.append((download, size, root))
+
+    monkeypatch.setattr("medmnist.PneumoniaMNIST", pretend)
+    assert cli.main(["data", "download", "pneumoniamnist", "--image-size", str(size)]) == 0
+    assert asked == [(True, size, str(folders.data / "medmnist"))]
+    assert str(folders.data / "medmnist") in capsys.readouterr().out
+
+
 @pytest.mark.skipif(not REAL_FILMS.is_dir(), reason=f"needs the real films in {REAL_FILMS.name}")
 def test_training_on_real_films_learns(tmp_path):
     """A few hundred real films at 64 px are enough to rank far better than chance."""

@@ -1,26 +1,21 @@
 """The sources of films, by name, and the choice among them: one function each, one registry."""
 
 import os
-import threading
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from pneumo_utils.config import FAST_MAX_FILMS, Folders, default_folders, is_fast
+from pneumo_utils.data import pneumoniamnist
 from pneumo_utils.data.cache import load_cached
 from pneumo_utils.data.dataset import SPLITS, XrayDataset
 from pneumo_utils.data.folder import find_dataset_folder, list_films, read_films
-from pneumo_utils.data.image_io import READ_VERSION, load_image
-from pneumo_utils.data.splits import choose_films, make_validation_split
+from pneumo_utils.data.image_io import READ_VERSION
+from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.errors import PneumoError, UsageError, first_line
+from pneumo_utils.errors import PneumoError, UsageError
 
-PNEUMONIAMNIST_SIZES = (28, 64, 128, 224)
 NUM_PHANTOMS = {"train": 1500, "test": 400}
-PROBE_TIMEOUT_S = 6
 GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PNEUMO_DATA to its folder."
 
 
@@ -79,13 +74,13 @@ def _choose_automatically(folders: Folders) -> DataChoice:
     if (folders.data / "chest_xray").is_dir():
         return choose_data("chestxray2017", folders=folders)
     medmnist_folder = folders.data / "medmnist"
-    if any(_medmnist_file(medmnist_folder, size).is_file() for size in PNEUMONIAMNIST_SIZES):
+    if pneumoniamnist.list_sizes(medmnist_folder):
         return DataChoice(
             "pneumoniamnist", medmnist_folder, f"Data: PneumoniaMNIST, kept from before. {GET_FULL_SET}"
         )
-    if _network_answers():
+    if pneumoniamnist.is_reachable():
         try:
-            _download_pneumoniamnist(medmnist_folder, 64)
+            pneumoniamnist.download(medmnist_folder, 64)
             return DataChoice(
                 "pneumoniamnist",
                 medmnist_folder,
@@ -95,26 +90,6 @@ def _choose_automatically(folders: Folders) -> DataChoice:
             pass  # the network went away between the probe and the download: phantoms will do
     sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no network. {GET_FULL_SET}"
     return DataChoice("synthetic", None, sentence)
-
-
-def _network_answers() -> bool:
-    """Whether PneumoniaMNIST's server answers, known within a few seconds."""
-    answered = []
-
-    def ask() -> None:
-        import requests
-        from medmnist import INFO
-
-        try:
-            answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
-        except requests.RequestException:
-            answered.append(False)
-
-    # A thread, because looking up a name can take longer than any time-out given to requests.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_TIMEOUT_S)
-    return answered == [True]
 
 
 def load_split(
@@ -175,51 +150,7 @@ def _cut(official: XrayDataset, split: str) -> XrayDataset:
 
 
 def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayDataset:
-    size = _medmnist_size(folder, image_size)
-    images, labels = _read_medmnist(_medmnist_file(folder, size), split)
-    chosen = choose_films(labels, max_films)
-    resized = np.stack([load_image(image, image_size=image_size) for image in images[chosen]])
-    names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
-    subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
-    return XrayDataset(resized, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
-
-
-def _read_medmnist(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file[f"{split}_images"], file[f"{split}_labels"].reshape(-1).astype(np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise PneumoError(
-            f"{path.name} is damaged ({first_line(error)}). Delete it and run again."
-        ) from error
-
-
-def _medmnist_size(folder: Path, image_size: int) -> int:
-    """The smallest size that need not be enlarged, of those on disk or else to be downloaded."""
-    on_disk = [size for size in PNEUMONIAMNIST_SIZES if _medmnist_file(folder, size).is_file()]
-    if not on_disk:
-        wanted = next((s for s in PNEUMONIAMNIST_SIZES if s >= image_size), PNEUMONIAMNIST_SIZES[-1])
-        _download_pneumoniamnist(folder, wanted)
-        return wanted
-    return next((size for size in on_disk if size >= image_size), on_disk[-1])
-
-
-def _medmnist_file(folder: Path, size: int) -> Path:
-    return folder / f"pneumoniamnist{'' if size == 28 else f'_{size}'}.npz"
-
-
-def _download_pneumoniamnist(folder: Path, size: int) -> None:
-    from medmnist import PneumoniaMNIST
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        PneumoniaMNIST(split="train", download=True, size=size, root=str(folder))
-    except (RuntimeError, OSError) as error:
-        _medmnist_file(folder, size).unlink(missing_ok=True)
-        raise PneumoError(
-            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
-            f"{_medmnist_file(folder, size).name} from Zenodo record 10519652 into {folder}."
-        ) from error
+    return pneumoniamnist.load_films(folder, split, image_size=image_size, max_films=max_films)
 
 
 SOURCES: dict[str, Callable[..., XrayDataset]] = {
