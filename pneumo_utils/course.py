@@ -16,6 +16,7 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import format_table, load_results, save_result
 
 CELL_TIMEOUT_S = 3600
+STARTUP_TIMEOUT_S = 300  # a cold disk or a busy machine starts a kernel slowly
 
 
 class LessonRunner(NotebookClient):
@@ -63,6 +64,7 @@ def run_lesson(path: Path, target: Path) -> None:
     runner = LessonRunner(
         notebook,
         timeout=CELL_TIMEOUT_S,
+        startup_timeout=STARTUP_TIMEOUT_S,
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,

@@ -178,7 +178,7 @@ def test_the_film_is_out_of_the_widget_before_the_model_runs(build_panel, upload
     class Looker:
         def predict(self, content, *, name):
             self.left = widgets.read_upload(upload)
-            return Prediction(name, "rejected", None, None, 0.5, "none", [], "No reason.", 0.0)
+            return Prediction(name, "rejected", None, None, 0.5, "none", "unknown", [], "No reason.", 0.0)
 
     looker = Looker()
     build_panel(looker)
@@ -243,7 +243,7 @@ def test_the_panel_says_what_it_is_not_for(predictor):
 
 @pytest.mark.parametrize(("probability", "label"), [(0.2, "NORMAL"), (0.9, "PNEUMONIA")])
 def test_the_figure_shows_prob_threshold_and_decision(probability, label):
-    answer = Prediction("a.png", "ok", label, probability, 0.3, "none", [], None, 0.0)
+    answer = Prediction("a.png", "ok", label, probability, 0.3, "none", "unknown", [], None, 0.0)
     figure = widgets.plot_prediction(make_png(), answer)
     film, bar = figure.axes
     assert film.images[0].get_array().shape == (160, 160)
@@ -284,7 +284,7 @@ panel.children[1].set_state({"error": "", "value": [
 def test_in_a_kernel_the_answers_land_in_the_output_and_no_film_in_the_notebook():
     cells = [nbformat.v4.new_code_cell(source) for source in (IN_A_KERNEL, UPLOAD)]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3").execute()
     (saved,) = notebook.metadata.widgets.values()
     states = saved["state"].values()
     (answers,) = [entry["state"]["outputs"] for entry in states if entry["model_name"] == "OutputModel"]

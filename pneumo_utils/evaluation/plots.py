@@ -27,7 +27,8 @@ STYLE = {
 }
 
 
-def _title(text: str, synthetic: bool) -> str:
+def mark_synthetic(text: str, synthetic: bool) -> str:
+    """A title, marked where phantoms are behind the figure."""
     return f"SYNTHETIC: {text}" if synthetic else text
 
 
@@ -92,7 +93,7 @@ def show_batch(levels, *, columns: int = 6, title: str = "One batch", synthetic:
             axis.axis("off")
         for axis, film in zip(axes.flat, films, strict=False):
             axis.imshow(film, cmap="gray", vmin=0, vmax=1)
-        figure.suptitle(_title(title, synthetic), fontsize=12)
+        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
         figure.tight_layout()
     return figure
 
@@ -108,7 +109,7 @@ def plot_class_counts(datasets: list[XrayDataset]) -> Figure:
             axis.bar_label(bars)
         axis.set_xticks(np.arange(len(datasets)), [dataset.split for dataset in datasets])
         axis.set_ylabel("films")
-        axis.set_title(_title("Films of each class in each split", datasets[0].is_synthetic))
+        axis.set_title(mark_synthetic("Films of each class in each split", datasets[0].is_synthetic))
         axis.legend()
     return figure
 
@@ -122,7 +123,7 @@ def plot_intensities(dataset: XrayDataset) -> Figure:
             sns.kdeplot(means[dataset.labels == label], ax=axis, color=COLOURS[label], fill=True, label=name)
         axis.set_xlabel("mean grey level of the film, 0 (black) to 255 (white)")
         axis.set_ylabel("density")
-        axis.set_title(_title(f"Brightness by class, {dataset.split} split", dataset.is_synthetic))
+        axis.set_title(mark_synthetic(f"Brightness by class, {dataset.split} split", dataset.is_synthetic))
         axis.legend()
     return figure
 
@@ -135,12 +136,14 @@ def plot_history(history: list[EpochRecord], *, title: str, synthetic: bool = Fa
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
         left.plot(epochs, [r.train_loss for r in history], "o-", color=COLOURS[0], label="train, augmented")
         left.plot(epochs, [r.val_loss for r in history], "s-", color=COLOURS[1], label="validation")
-        left.set(xlabel="epoch", ylabel="loss", title=_title(f"{title}: loss", synthetic))
+        left.set(xlabel="epoch", ylabel="loss", title=mark_synthetic(f"{title}: loss", synthetic))
         left.legend()
         right.plot(epochs, [r.val_auroc for r in history], "s-", color=COLOURS[1], label="plain films")
         right.plot(epochs, [r.stress_auroc for r in history], "^-", color=COLOURS[2], label="stressed films")
         right.axvline(best.epoch, color="0.5", linestyle=":", label=f"kept: epoch {best.epoch}")
-        right.set(xlabel="epoch", ylabel="AUROC", title=_title(f"{title}: validation AUROC", synthetic))
+        right.set(
+            xlabel="epoch", ylabel="AUROC", title=mark_synthetic(f"{title}: validation AUROC", synthetic)
+        )
         right.legend(loc="lower right")
         for axis in (left, right):
             axis.xaxis.get_major_locator().set_params(integer=True)
@@ -175,7 +178,7 @@ def plot_confusion(
             annot_kws={"fontsize": 12},
         )
         axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
-        axis.set_title(_title(title, synthetic))
+        axis.set_title(mark_synthetic(title, synthetic))
     return figure
 
 
@@ -201,7 +204,7 @@ def plot_roc(
         axis.set(
             xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02)
         )
-        axis.set_title(_title(title, synthetic))
+        axis.set_title(mark_synthetic(title, synthetic))
         axis.legend(loc="lower right", title="the dot is the threshold chosen on validation")
     return figure
 
@@ -221,6 +224,6 @@ def plot_probs(predictions: Predictions, *, threshold: float, title: str, synthe
             )
         axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
         axis.set(xlabel="P(pneumonia)", ylabel="films")
-        axis.set_title(_title(title, synthetic))
+        axis.set_title(mark_synthetic(title, synthetic))
         axis.legend()
     return figure

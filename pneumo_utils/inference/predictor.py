@@ -27,6 +27,7 @@ class Prediction:
         probability: P(pneumonia), 0 to 1; None where rejected.
         threshold: The label is PNEUMONIA when probability >= threshold.
         model: The model's name.
+        trained_on: The data set it learnt from.
         warnings: What makes the answer doubtful, in sentences.
         reason: Why it was rejected; None otherwise.
         time_s: Wall time from bytes to answer, seconds.
@@ -38,6 +39,7 @@ class Prediction:
     probability: float | None
     threshold: float
     model: str
+    trained_on: str
     warnings: list[str]
     reason: str | None
     time_s: float
@@ -81,7 +83,9 @@ class Predictor:
         """
         started = time.perf_counter()
         name = name or (str(source) if isinstance(source, (str, Path)) else "film")
-        common = {"path": name, "threshold": self.checkpoint.threshold, "model": self.checkpoint.model_name}
+        about = self.checkpoint
+        common = {"path": name, "threshold": about.threshold, "model": about.model_name}
+        common["trained_on"] = about.source
         try:
             image, warnings = self.read(source)
         except ImageError as error:

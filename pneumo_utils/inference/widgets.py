@@ -11,7 +11,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image
-from pneumo_utils.evaluation.plots import COLOURS, STYLE
+from pneumo_utils.evaluation.plots import COLOURS, STYLE, mark_synthetic
 from pneumo_utils.inference.predictor import Prediction, Predictor
 
 DISCLAIMER = "For teaching, never for diagnosis."
@@ -71,7 +71,8 @@ def plot_prediction(source, prediction: Prediction) -> Figure:
             bbox={"fc": "white", "ec": "none"},
         )
         right.set(xlim=(0, 1), ylim=(-0.6, 0.6), yticks=[], xlabel="P(pneumonia)")
-        right.set_title(f"{prediction.label}: {prediction.probability:.1%}", color=colour)
+        text = f"{prediction.label}: {prediction.probability:.1%}"
+        right.set_title(mark_synthetic(text, prediction.trained_on == "synthetic"), color=colour)
         figure.tight_layout()
     return figure
 
