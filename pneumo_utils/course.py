@@ -1,5 +1,6 @@
 """Runs the lessons top to bottom, each in a fresh kernel, and says how far it is."""
 
+import copy
 import os
 import re
 import subprocess
@@ -86,8 +87,13 @@ def run_lesson(path: Path, target: Path) -> None:
 
 
 def _write_html(notebook, path: Path) -> None:
+    """A page for reading: without standard error, where progress bars leave red bands."""
     from nbconvert import HTMLExporter
 
+    notebook = copy.deepcopy(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     page, _ = HTMLExporter(embed_images=True).from_notebook_node(
         notebook, resources={"metadata": {"name": path.stem}}
     )

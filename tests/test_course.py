@@ -58,6 +58,8 @@ def test_outputs_are_stored_without_stderr(plain_folders):
     stored = nbformat.read(path, as_version=4)
     assert [output.name for output in stored.cells[1].outputs] == ["stdout"]
     assert stored.cells[1].execution_count == 1
+    page = (plain_folders.build / "notebooks" / "01_a.html").read_text()
+    assert "<pre>out\n</pre>" in page and "<pre>err\n</pre>" not in page
 
 
 def test_no_lessons_is_said(plain_folders):
