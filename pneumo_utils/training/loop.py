@@ -171,15 +171,20 @@ def _run_epoch(trainer: Trainer, epoch: int, val, stressed, history: list[EpochR
         is_best=stress_auroc > max((earlier.stress_auroc for earlier in history), default=-1.0),
         time_s=time.perf_counter() - started,
     )
+    figures = {"auroc": record.val_auroc, "stress_auroc": stress_auroc, "loss": record.val_loss}
+    operating_point = _choose_operating_point(logits, val, stress_logits, stressed)
+    return record, operating_point | {"val_metrics": {"epoch": epoch} | figures}
+
+
+def _choose_operating_point(
+    logits, val: XrayDataset, stress_logits, stressed: XrayDataset
+) -> dict[str, float]:
+    """Temperature from the plain validation films, threshold from these and the stressed ones.
+
+    Nobody knows how far the films of tomorrow will lie from the plain ones, so both kinds have half a say.
+    """
     temperature = fit_temperature(logits, val.labels)
-    # Both kinds count the same: plain films alone put the threshold too low, stressed ones too high.
     both_logits = np.concatenate([np.tile(logits, NUM_VIEWS), stress_logits])
     both_labels = np.concatenate([np.tile(val.labels, NUM_VIEWS), stressed.labels])
     threshold = choose_threshold(both_labels, compute_probs(both_logits, temperature))
-    val_metrics = {
-        "epoch": epoch,
-        "auroc": record.val_auroc,
-        "stress_auroc": stress_auroc,
-        "loss": record.val_loss,
-    }
-    return record, {"temperature": temperature, "threshold": threshold, "val_metrics": val_metrics}
+    return {"temperature": temperature, "threshold": threshold}
