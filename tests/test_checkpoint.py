@@ -126,3 +126,14 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path, checkp
     assert "said: The checkpoint c.pth could not be written" in done.stderr
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.pth"]
+
+
+@pytest.mark.parametrize("content", ["pickle", "rubbish"])
+def test_the_reason_is_ours_and_not_a_librarys_advice(tmp_path, content):
+    path = tmp_path / "c.pth"
+    if content == "pickle":
+        torch.save(Pickled(), path)
+    else:
+        path.write_bytes(b"rubbish")
+    with pytest.raises(PneumoError, match=r"\(it is not a file of tensors and plain values\)"):
+        load_checkpoint(path)

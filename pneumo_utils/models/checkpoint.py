@@ -11,6 +11,7 @@ from pneumo_utils.config import CLASS_NAMES, TrainConfig
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.registry import MODELS, build_model
+from pneumo_utils.models.tensors import load_tensors
 
 FORMAT_VERSION = 1
 
@@ -117,8 +118,7 @@ def load_checkpoint(
 
 def _parse(path: Path) -> Checkpoint:
     try:
-        # weights_only: tensors and plain values, so that a file from elsewhere cannot run code.
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_tensors(path)
         values = dict(content["values"])
         if values.pop("format") != FORMAT_VERSION:
             raise ValueError("it has another format version")

@@ -10,6 +10,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pneumo_utils.errors import PneumoError, first_line
+from pneumo_utils.models.tensors import load_tensors
 
 NETWORK_TIMEOUT_S = 10
 
@@ -79,7 +80,7 @@ def load_imagenet_state(weights_path: Path | None = None) -> dict[str, torch.Ten
         except (OSError, RuntimeError):  # no network, refused, or a download that fails its checksum
             return None
     try:
-        return torch.load(weights_path, map_location="cpu", weights_only=True)
+        return load_tensors(weights_path)
     except Exception as error:  # a foreign file can fail in any way; the message names it
         raise PneumoError(
             f"{weights_path} cannot be read as weights ({first_line(error)}). Expected a "
