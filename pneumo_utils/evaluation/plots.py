@@ -205,7 +205,8 @@ def plot_roc(
             xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02)
         )
         axis.set_title(mark_synthetic(title, synthetic))
-        axis.legend(loc="lower right", title="the dot is the threshold chosen on validation")
+        mark = "the dot is the threshold chosen on validation"
+        axis.legend(loc="lower right", title=mark, fontsize=9, title_fontsize=9)
     return figure
 
 
