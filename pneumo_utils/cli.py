@@ -196,7 +196,7 @@ def _add_data(commands) -> None:
     )
     sources = ("chestxray2017", "pneumoniamnist")
     download.add_argument("source", nargs="?", default=sources[0], choices=sources)
-    _flag(download, "image_size", type=int, choices=(28, 64, 128, 224), default=64, help="of pneumoniamnist")
+    _flag(download, "image_size", type=int, default=64, help="of pneumoniamnist: 28, 64, 128 or 224")
     download.set_defaults(run=_data_download)
     info = actions.add_parser("info", help="say which data is taken, and count its films")
     _flag(info, "data", default="auto", help="auto, a source or a folder")

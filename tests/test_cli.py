@@ -95,6 +95,7 @@ BAD_REQUESTS = [
     ("train --model cnn_baseline --strategy frozen", 2, "no pretrained backbone"),
     ("train --model cnn_baseline --data nowhere", 1, "nowhere"),
     ("train --model resnet_finetune --weights nowhere.pth", 1, "nowhere.pth"),
+    ("data download pneumoniamnist --image-size 96", 2, "image size is 96"),
     ("eval --model vgg", 2, "'vgg'"),
     (
         "eval --model resnet_finetune --checkpoint_path checkpoints/best_model_cnn_baseline.pth",

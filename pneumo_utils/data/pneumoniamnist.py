@@ -14,7 +14,7 @@ import numpy as np
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.image_io import load_image
 from pneumo_utils.data.splits import choose_films
-from pneumo_utils.errors import PneumoError, first_line
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 
 SIZES = (28, 64, 128, 224)
 PROBE_TIMEOUT_S = 6
@@ -101,8 +101,11 @@ def download(folder: Path, size: int) -> None:
         size: One of `SIZES`.
 
     Raises:
+        UsageError: There is no such size.
         PneumoError: There is no network, or the file is not the published one.
     """
+    if size not in SIZES:
+        raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, SIZES))}.")
     from medmnist import PneumoniaMNIST
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,6 @@ def show_films(
     *,
     titles: list[str] | None = None,
     columns: int = 6,
-    synthetic: bool | None = None,
 ) -> Figure:
     """A sheet of films.
 
@@ -54,13 +53,11 @@ def show_films(
         index: Which ones, ints.
         titles: One text a film; its class if None.
         columns: Films in a row.
-        synthetic: Whether to mark the sheet; as the data set says if None.
     """
     index = np.asarray(index)
     rows = -(-len(index) // columns)
-    is_marked = dataset.is_synthetic if synthetic is None else synthetic
     with plt.rc_context(STYLE):
-        size = (1.5 * columns, 1.8 * rows + 0.4 * is_marked)  # the mark takes a line of its own
+        size = (1.5 * columns, 1.8 * rows + 0.4 * dataset.is_synthetic)  # the mark takes a line of its own
         figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
         for axis in axes.flat:
             axis.axis("off")
@@ -69,7 +66,7 @@ def show_films(
             axis.imshow(dataset.images[film], cmap="gray", vmin=0, vmax=255)
             text = titles[position] if titles else CLASS_NAMES[label]
             axis.set_title(text, fontsize=8, color=COLOURS[label])
-        if is_marked:
+        if dataset.is_synthetic:
             figure.suptitle("SYNTHETIC films", fontsize=11)
         figure.tight_layout()
     return figure

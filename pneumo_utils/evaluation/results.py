@@ -36,9 +36,7 @@ def save_result(row: dict, path: Path) -> None:
     rows = sorted([*rows, row], key=_identity)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(
-        json.dumps({"rows": rows}, indent=1, allow_nan=False, default=str) + "\n", encoding="utf-8"
-    )
+    temporary.write_text(json.dumps({"rows": rows}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 
