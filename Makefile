@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab lint notebooks readme clean
+.PHONY: run test lab lint notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -22,9 +22,23 @@ lint: $(READY)
 notebooks: $(READY)
 	$(BIN)/pneumo course --store
 
-# Puts the measured table into README.md from the results file kept by `make notebooks`.
+# Trains the recipes over three seeds, keeps their checkpoints, and writes results/ablation.json.
+seeds: $(READY)
+	$(BIN)/pneumo ablation --rows cnn_baseline resnet_finetune efficientnet_lite0_finetune --keep --store
+
+# Trains every row of the ablation over three seeds and adds it to results/ablation.json.
+ablation: $(READY)
+	$(BIN)/pneumo ablation --store
+
+# Makes the seeds of `make seeds` into the models that ship, each with its card.
+ship: $(READY)
+	$(BIN)/pneumo ship --model cnn_baseline
+	$(BIN)/pneumo ship --model efficientnet_lite0_finetune --ensemble
+
+# Puts the measured tables into README.md, from the results files and the models' cards.
 readme: $(READY)
-	$(BIN)/pneumo results --results-path results/chestxray2017.json --write-page README.md
+	$(BIN)/pneumo results --results-path results/chestxray2017.json \
+	  --ablation-path results/ablation.json --write-page README.md
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

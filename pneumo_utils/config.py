@@ -11,6 +11,7 @@ CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 
 STRATEGIES = ("auto", "full", "two_stage", "frozen")
 SCHEDULES = ("cosine", "one_cycle")
+BALANCES = ("none", "weights", "sampling")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class Augmentation:
         blur_prob: Probability that a film is blurred, 0 to 1.
         noise: Largest standard deviation of the added Gaussian noise, grey levels in 0 to 1.
         erase_prob: Probability that a rectangle is blanked out, 0 to 1.
+        corner_prob: Probability that a corner, where letters are burned in, is blanked out, 0 to 1.
+        border_prob: Probability that a frame of one grey level, as a shutter leaves it, covers up to a
+            tenth of each side, 0 to 1.
+        equalise_prob: Probability that the histogram of grey levels is equalised, 0 to 1.
     """
 
     rotate_deg: float = 12.0
@@ -43,6 +48,9 @@ class Augmentation:
     blur_prob: float = 0.2
     noise: float = 0.03
     erase_prob: float = 0.3
+    corner_prob: float = 0.2
+    border_prob: float = 0.2
+    equalise_prob: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -55,16 +63,23 @@ class TrainConfig:
         num_epochs: Most epochs, 1 or more; early stopping may end sooner.
         batch_size: Films in one step, 2 or more (batch normalisation needs two).
         lr: Peak learning rate, above 0.
-        backbone_lr_factor: In stage two of `two_stage`, the backbone's rate over the head's, above 0.
+        backbone_lr_factor: In `two_stage`, the rate of the backbone's lowest block over the head's,
+            above 0 to 1; the rates of the blocks between lie on a geometric line.
         weight_decay: AdamW's decoupled weight decay, 0 or more.
         schedule: "cosine" or "one_cycle", one cycle of the learning rate over the run.
+        dropout: Share of the pooled features blanked in training, 0 to below 1.
+        mixup: Films are blended in pairs, and their labels with them, by a share drawn from
+            Beta(mixup, mixup); 0 blends none. Zhang et al., ICLR 2018, arXiv 1710.09412.
         label_smoothing: Share of the label given to the other class, 0 to below 0.5.
         ema_decay: Decay per step of the averaged weights, 0 (no averaging) to below 1.
         patience: Epochs without a better validation AUROC before training stops, 1 or more.
-        strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage"
-            (head first, then everything) or "frozen" (head only).
-        head_epochs: Epochs of stage one of `two_stage`, 1 or more.
-        balance_classes: Weigh the loss so that both classes count the same.
+        pretrained: Start from ImageNet weights where the model has some and they can be had.
+        strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage" (the head
+            first, then the backbone's blocks one by one from the top) or "frozen" (head only).
+        head_epochs: Epochs of `two_stage` in which only the head learns, 1 or more.
+        unfreeze_epochs: Epochs of `two_stage` after these over which the blocks join in, 1 or more.
+        balance: How both classes come to count the same: "weights" in the loss, "sampling" (as many films
+            of each are drawn), or "none".
         seed: Seeds the weights, the order of films and the augmentation.
         augmentation: The random changes to training films.
     """
@@ -77,12 +92,16 @@ class TrainConfig:
     backbone_lr_factor: float = 0.1
     weight_decay: float = 0.05
     schedule: str = "one_cycle"
+    dropout: float = 0.3
+    mixup: float = 0.0
     label_smoothing: float = 0.05
     ema_decay: float = 0.99
     patience: int = 6
+    pretrained: bool = True
     strategy: str = "auto"
     head_epochs: int = 1
-    balance_classes: bool = True
+    unfreeze_epochs: int = 2
+    balance: str = "weights"
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -91,12 +110,19 @@ class TrainConfig:
         _require(self.num_epochs >= 1, "epochs", self.num_epochs, "1 or more")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         _require(0 < self.lr < float("inf"), "lr", self.lr, "a number above 0")
+        _require(
+            0 < self.backbone_lr_factor <= 1, "backbone_lr_factor", self.backbone_lr_factor, "above 0 to 1"
+        )
+        _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 to below 1")
+        _require(self.mixup >= 0, "mixup", self.mixup, "0 or more")
         _require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
         _require(self.patience >= 1, "patience", self.patience, "1 or more")
         _require(self.head_epochs >= 1, "head_epochs", self.head_epochs, "1 or more")
+        _require(self.unfreeze_epochs >= 1, "unfreeze_epochs", self.unfreeze_epochs, "1 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         _require(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))
+        _require(self.balance in BALANCES, "balance", self.balance, " or ".join(BALANCES))
         _require(self.schedule in SCHEDULES, "schedule", self.schedule, " or ".join(SCHEDULES))
 
     def to_dict(self) -> dict:
@@ -170,6 +196,15 @@ class Folders:
     def checkpoint(self, model: str) -> Path:
         """`checkpoints/best_model_<model>.pth`, the seed project's name."""
         return self.checkpoints / f"best_model_{model}.pth"
+
+    @property
+    def stored_ablation(self) -> Path:
+        """The table of runs that is kept in the repository."""
+        return self.root / "results" / "ablation.json"
+
+    def seed_checkpoint(self, row: str, seed: int) -> Path:
+        """One run of `pneumo ablation --keep`."""
+        return self.checkpoints / "seeds" / f"{row}-seed{seed}.pth"
 
     def history(self, model: str) -> Path:
         """`build/history_<model>`, without the suffix of its two files."""

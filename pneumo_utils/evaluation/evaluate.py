@@ -2,10 +2,12 @@
 
 from datetime import date
 
+import numpy as np
 import torch
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
+from pneumo_utils.evaluation.stretch import compute_stretch_losses
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import get_versions, make_accelerator
@@ -21,10 +23,21 @@ def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions
     Returns:
         N predictions, in the order of the films.
     """
-    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
-    logits = predict_logits(model, dataset.images, transform=checkpoint.transform)
-    probs = compute_probs(logits, checkpoint.temperature)
+    probs = _make_predict(checkpoint)(dataset)
     return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
+
+
+def _make_predict(checkpoint: Checkpoint):
+    """The checkpoint as a function from a data set to probabilities, its model built once."""
+    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+
+    def predict(dataset: XrayDataset) -> np.ndarray:
+        logits = predict_logits(
+            model, dataset.images, transform=checkpoint.transform, flip_average=checkpoint.flip_average
+        )
+        return compute_probs(logits, checkpoint.temperature)
+
+    return predict
 
 
 def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
@@ -36,10 +49,12 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
 
     Returns:
         A row of plain values for `build/results.json`: what was judged on what, every figure of
-        `compute_metrics`, `intervals` (95 %, by patient) and what the choices were made on; and the
-        predictions it comes from.
+        `compute_metrics`, `intervals` (95 %, by patient), `screening` (the figures at the screening
+        threshold), `stretch_auroc_loss` and what the choices were made on; and the predictions it
+        comes from.
     """
-    predictions = predict_dataset(checkpoint, dataset)
+    predict = _make_predict(checkpoint)
+    predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)
     threshold = checkpoint.threshold
     row = {
         "model": checkpoint.model_name,
@@ -48,6 +63,10 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
         **compute_metrics(predictions.labels, predictions.probs, threshold=threshold),
         "threshold": threshold,
         "intervals": compute_intervals(predictions, threshold=threshold),
+        "screening": _judge_screening(checkpoint, predictions),
+        "stretch_auroc_loss": compute_stretch_losses(predict, dataset),
+        "flip_average": checkpoint.flip_average,
+        "num_members": checkpoint.num_members,
         "pretrained": checkpoint.pretrained,
         "strategy": checkpoint.config.strategy,
         "image_size": checkpoint.config.image_size,
@@ -60,3 +79,18 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
         "versions": get_versions(),
     }
     return row, predictions
+
+
+def _judge_screening(checkpoint: Checkpoint, predictions: Predictions) -> dict | None:
+    """The figures at the screening threshold; None where the checkpoint has none."""
+    threshold = checkpoint.screening_threshold
+    if threshold is None:
+        return None
+    figures = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
+    kept = ("accuracy", "sensitivity", "specificity")
+    intervals = compute_intervals(predictions, threshold=threshold)
+    return {
+        "threshold": threshold,
+        **{name: figures[name] for name in kept},
+        "intervals": {name: intervals[name] for name in kept},
+    }

@@ -8,7 +8,6 @@ from pneumo_utils.errors import PneumoError
 
 COLUMNS = ("data", "split", "films", "model", "start", "threshold", "accuracy %", "AUROC")
 COLUMNS += ("sensitivity %", "specificity %")
-START, END = "<!-- results:start -->", "<!-- results:end -->"
 
 
 def load_results(path: Path) -> list[dict]:
@@ -83,23 +82,22 @@ def _with_interval(row: dict, name: str, factor: float, form: str) -> str:
     return f"{row[name] * factor:{form}} ({low * factor:{form}} to {high * factor:{form}})"
 
 
-def write_table(results_path: Path, page_path: Path, *, split: str = "test") -> None:
-    """Puts the table of a results file between the two marks of a Markdown page.
+def write_between(mark: str, text: str, page_path: Path) -> None:
+    """Puts generated text between two marks of a Markdown page.
 
     Args:
-        results_path: The results file.
-        page_path: A page with the marks `<!-- results:start -->` and `<!-- results:end -->`.
-        split: The rows to show.
+        mark: The page has the lines `<!-- MARK:start -->` and `<!-- MARK:end -->`.
+        text: What goes between them.
+        page_path: The page.
 
     Raises:
-        PneumoError: There are no such rows, or no marks.
+        PneumoError: The page has no such marks.
     """
-    rows = [row for row in load_results(results_path) if row["split"] == split]
+    start, end = f"<!-- {mark}:start -->", f"<!-- {mark}:end -->"
     page = page_path.read_text(encoding="utf-8")
-    if not rows or START not in page or END not in page:
+    if start not in page or end not in page:
         raise PneumoError(
-            f"{results_path.name} has {len(rows)} rows of split {split}; expected one or more, and the marks "
-            f"{START} and {END} in {page_path.name}."
+            f"{page_path.name} lacks the marks {start} and {end}. Add them where the table goes."
         )
-    before, after = page.split(START)[0], page.split(END)[1]
-    page_path.write_text(f"{before}{START}\n{format_table(rows)}\n{END}{after}", encoding="utf-8")
+    before, after = page.split(start)[0], page.split(end)[1]
+    page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")

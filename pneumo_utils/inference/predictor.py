@@ -9,7 +9,7 @@ import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image
-from pneumo_utils.errors import ImageError, PneumoError
+from pneumo_utils.errors import ImageError, PneumoError, UsageError
 from pneumo_utils.inference.guard import check_film
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
@@ -64,11 +64,18 @@ class Predictor:
     """A trained model, loaded once, that answers for any number of films.
 
     Args:
-        checkpoint: The trained model with its transform, temperature and threshold.
+        checkpoint: The trained model with its transform, temperature and thresholds.
+        screening: Decide at the threshold that misses few pneumonias, not at the balanced one.
+
+    Raises:
+        UsageError: The checkpoint has no screening threshold.
     """
 
-    def __init__(self, checkpoint: Checkpoint):
+    def __init__(self, checkpoint: Checkpoint, *, screening: bool = False):
+        if screening and checkpoint.screening_threshold is None:
+            raise UsageError("This checkpoint has no screening threshold; train it again, or leave it out.")
         self.checkpoint = checkpoint
+        self.threshold = checkpoint.screening_threshold if screening else checkpoint.threshold
         self.model = checkpoint.build_model().to(make_accelerator().device)
 
     def predict(self, source, *, name: str | None = None) -> Prediction:
@@ -84,7 +91,7 @@ class Predictor:
         started = time.perf_counter()
         name = name or (str(source) if isinstance(source, (str, Path)) else "film")
         about = self.checkpoint
-        common = {"path": name, "threshold": about.threshold, "model": about.model_name}
+        common = {"path": name, "threshold": self.threshold, "model": about.model_name}
         common["trained_on"] = about.source
         try:
             image, warnings = self.read(source)
@@ -92,9 +99,11 @@ class Predictor:
             spent = time.perf_counter() - started
             return Prediction(**common, status="rejected", label=None, probability=None, warnings=[],
                               reason=str(error), time_s=spent)  # fmt: skip
-        logits = predict_logits(self.model, image[None], transform=self.checkpoint.transform)
-        prob = float(compute_probs(logits, self.checkpoint.temperature)[0])
-        label = CLASS_NAMES[int(prob >= self.checkpoint.threshold)]
+        logits = predict_logits(
+            self.model, image[None], transform=about.transform, flip_average=about.flip_average
+        )
+        prob = float(compute_probs(logits, about.temperature)[0])
+        label = CLASS_NAMES[int(prob >= self.threshold)]
         spent = time.perf_counter() - started
         return Prediction(**common, status="ok", label=label, probability=prob, warnings=warnings,
                           reason=None, time_s=spent)  # fmt: skip

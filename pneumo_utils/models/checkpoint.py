@@ -9,11 +9,14 @@ from torch import nn
 
 from pneumo_utils.config import CLASS_NAMES, TrainConfig
 from pneumo_utils.data.transforms import EvalTransform
-from pneumo_utils.errors import PneumoError, UsageError, first_line
-from pneumo_utils.models.registry import MODELS, build_model
+from pneumo_utils.errors import PneumoError, first_line
+from pneumo_utils.models.ensemble import ENSEMBLE_SUFFIX, Ensemble
+from pneumo_utils.models.registry import build_model, require_model
 from pneumo_utils.models.tensors import load_tensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_PLAIN = ("threshold", "screening_threshold", "temperature", "flip_average", "num_members", "pretrained")
+_PLAIN += ("source", "data_fingerprint", "val_metrics", "versions")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,11 @@ class Checkpoint:
         config: How it was trained.
         transform: The way from a film to the input.
         state: The weights, by name, on the CPU.
-        threshold: Call it pneumonia when prob >= threshold, 0 to 1; chosen on validation.
+        threshold: Call it pneumonia when prob >= threshold, 0 to 1; chosen on validation for balance.
+        screening_threshold: The same, chosen on validation to miss few pneumonias; None if never chosen.
         temperature: Divides the logit before the sigmoid, above 0; chosen on validation.
+        flip_average: Whether a film's logit is the mean over it and its mirror image.
+        num_members: Networks whose logits are averaged, 1 or more; above 1 it is an ensemble of seeds.
         pretrained: Whether training started from ImageNet weights.
         source: The data set it was trained on.
         data_fingerprint: Of the training films.
@@ -38,7 +44,10 @@ class Checkpoint:
     transform: EvalTransform
     state: dict[str, torch.Tensor]
     threshold: float
+    screening_threshold: float | None = None
     temperature: float = 1.0
+    flip_average: bool = False
+    num_members: int = 1
     pretrained: bool = False
     source: str = "unknown"
     data_fingerprint: str = ""
@@ -48,11 +57,13 @@ class Checkpoint:
 
     @property
     def model_name(self) -> str:
-        return self.config.model
+        """The recipe's model; an ensemble of its seeds is called `<model>_ensemble`."""
+        return self.config.model + (ENSEMBLE_SUFFIX if self.num_members > 1 else "")
 
     def build_model(self) -> nn.Module:
         """The model with its weights, ready to predict."""
-        model = build_model(self.model_name)
+        members = [build_model(self.config.model) for _ in range(self.num_members)]
+        model = members[0] if self.num_members == 1 else Ensemble(members)
         model.load_state_dict(self.state)
         return model.eval()
 
@@ -63,17 +74,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     Raises:
         PneumoError: The file cannot be written, for example on a full disk; nothing is left behind.
     """
-    values = {
-        name: getattr(checkpoint, name) for name in ("threshold", "temperature", "pretrained", "source")
-    }
-    values |= {name: getattr(checkpoint, name) for name in ("data_fingerprint", "val_metrics", "versions")}
-    values |= {"config": checkpoint.config.to_dict(), "transform": asdict(checkpoint.transform)}
-    values |= {"class_names": list(checkpoint.class_names), "format": FORMAT_VERSION}
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            torch.save({"state": checkpoint.state, "values": values}, file)
+            torch.save({"state": checkpoint.state, "values": to_values(checkpoint)}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -103,31 +108,48 @@ def load_checkpoint(
     Raises:
         PneumoError: The file is absent, damaged, of another format, of another model or image size.
     """
-    if model_name is not None and model_name not in MODELS:
-        raise UsageError(f"The model is {model_name!r}; expected one of {', '.join(MODELS)}.")
+    if model_name is not None:
+        require_model(model_name.removesuffix(ENSEMBLE_SUFFIX))
     if not Path(path).is_file():
         raise PneumoError(
             f"{Path(path).name} is not there; expected a checkpoint in {Path(path).parent.name}/. Run the "
             "lesson that trains it (02 or 03), or `pneumo train`."
         )
     checkpoint = _parse(Path(path))
-    _require_match(path, "model", checkpoint.model_name, model_name, "--model")
-    _require_match(path, "image size", checkpoint.config.image_size, image_size, "--image-size")
+    require_match(path, "model", checkpoint.model_name, model_name, "--model")
+    require_match(path, "image size", checkpoint.config.image_size, image_size, "--image-size")
+    return checkpoint
+
+
+def to_values(checkpoint: Checkpoint) -> dict:
+    """Everything but the weights, as plain values."""
+    values = {name: getattr(checkpoint, name) for name in _PLAIN}
+    values |= {"config": checkpoint.config.to_dict(), "transform": asdict(checkpoint.transform)}
+    return values | {"class_names": list(checkpoint.class_names), "format": FORMAT_VERSION}
+
+
+def from_values(values: dict, state: dict[str, torch.Tensor]) -> Checkpoint:
+    """The inverse of `to_values`, checked.
+
+    Raises:
+        ValueError: The values are of another format, or out of range.
+        RuntimeError: The weights do not fit the model.
+    """
+    values = dict(values)
+    if values.pop("format") != FORMAT_VERSION:
+        raise ValueError("it has another format version")
+    values["config"] = TrainConfig.from_dict(values["config"])
+    values["transform"] = EvalTransform(**values["transform"])
+    values["class_names"] = tuple(values["class_names"])
+    checkpoint = Checkpoint(state=state, **values)
+    _require_valid(checkpoint)
     return checkpoint
 
 
 def _parse(path: Path) -> Checkpoint:
     try:
         content = load_tensors(path)
-        values = dict(content["values"])
-        if values.pop("format") != FORMAT_VERSION:
-            raise ValueError("it has another format version")
-        values["config"] = TrainConfig.from_dict(values["config"])
-        values["transform"] = EvalTransform(**values["transform"])
-        values["class_names"] = tuple(values["class_names"])
-        checkpoint = Checkpoint(state=content["state"], **values)
-        _require_valid(checkpoint)
-        return checkpoint
+        return from_values(content["values"], content["state"])
     except Exception as error:  # a foreign or torn file can fail in any way; the message names it
         raise PneumoError(
             f"{path} cannot be read as a checkpoint ({first_line(error)}). Expected a file written by "
@@ -136,17 +158,22 @@ def _parse(path: Path) -> Checkpoint:
 
 
 def _require_valid(checkpoint: Checkpoint) -> None:
-    model = build_model(checkpoint.model_name)
-    model.load_state_dict(checkpoint.state)
+    checkpoint.build_model()
     if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
         raise ValueError("it holds weights that are not finite")
-    if not 0 <= checkpoint.threshold <= 1 or not checkpoint.temperature > 0:
-        raise ValueError("its threshold or temperature is out of range")
+    thresholds = (checkpoint.threshold, checkpoint.screening_threshold or 0.0)
+    if not all(0 <= threshold <= 1 for threshold in thresholds) or not checkpoint.temperature > 0:
+        raise ValueError("a threshold or the temperature is out of range")
     if checkpoint.class_names != CLASS_NAMES:
         raise ValueError(f"its classes are {', '.join(checkpoint.class_names)}")
 
 
-def _require_match(path, what, got, expected, flag) -> None:
+def require_match(path, what: str, got, expected, flag: str) -> None:
+    """Nothing, if a checkpoint holds what was asked for, or nothing was asked for.
+
+    Raises:
+        PneumoError: It holds something else; the message names the flag that would fit.
+    """
     if expected is not None and got != expected:
         raise PneumoError(
             f"{path} holds {what} {got}; expected {expected}. Name the checkpoint that fits, or {flag} {got}."

@@ -24,7 +24,7 @@ class CnnBaseline(nn.Module):
         dropout: Share of the pooled features blanked in training, 0 to below 1.
     """
 
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 96, 192), dropout: float = 0.3):
+    def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256), dropout: float = 0.3):
         super().__init__()
         blocks, channels = [], 1
         for width in widths:

@@ -9,7 +9,12 @@ from pneumo_utils.data.transforms import EvalTransform
 
 @torch.no_grad()
 def predict_logits(
-    model: nn.Module, images: np.ndarray | torch.Tensor, *, transform: EvalTransform, batch_size: int = 128
+    model: nn.Module,
+    images: np.ndarray | torch.Tensor,
+    *,
+    transform: EvalTransform,
+    flip_average: bool = False,
+    batch_size: int = 128,
 ) -> np.ndarray:
     """Runs a model over films in evaluation mode, then puts it back into the mode it was in.
 
@@ -17,6 +22,7 @@ def predict_logits(
         model: Maps (B, 1, H, W) to logits (B,); the films go to the device it is on.
         images: uint8 (N, H, W), 0 to 255.
         transform: The model's own.
+        flip_average: Take the mean of the logits of each film and of its mirror image.
         batch_size: Films at once, 1 or more; it has no effect on the result.
 
     Returns:
@@ -24,8 +30,13 @@ def predict_logits(
     """
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
-    batches = torch.as_tensor(images).split(batch_size)
-    logits = [model(transform(batch.to(device))).float().cpu() for batch in batches]
+    logits = []
+    for batch in torch.as_tensor(images).split(batch_size):
+        inputs = transform(batch.to(device))
+        batch_logits = model(inputs).float()
+        if flip_average:
+            batch_logits = (batch_logits + model(inputs.flip(-1)).float()) / 2
+        logits.append(batch_logits.cpu())
     model.train(was_training)
     return torch.cat(logits).double().numpy() if logits else np.zeros(0)
 

@@ -1,8 +1,83 @@
-"""What is chosen on validation once the weights stand: the temperature and the threshold."""
+"""What is chosen on validation once the weights stand: flip averaging, temperature and thresholds."""
+
+from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy.optimize import minimize_scalar
-from sklearn.metrics import roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.models.checkpoint import Checkpoint
+from pneumo_utils.models.predict import compute_probs, predict_logits
+from pneumo_utils.runtime import make_accelerator
+
+SCREENING_SENSITIVITY = 0.95
+"""What screening promises. On validation half as many misses are allowed: the rest is kept in reserve for
+films that differ more."""
+
+
+def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
+    """Settles everything about a trained model that is neither weight nor recipe.
+
+    Mirror images are averaged in where the stressed films are then ranked no worse. Temperature and
+    thresholds follow from `choose_operating_points`.
+
+    Args:
+        checkpoint: A trained model.
+        val: Validation films at the model's image size.
+        stressed: Changed copies of them, from `make_stress_films`.
+
+    Returns:
+        The checkpoint with its choices, and in `val_metrics` the AUROC on both kinds of films and the
+        accuracy on the plain ones.
+    """
+    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+    logits = {
+        flip: [
+            predict_logits(model, films.images, transform=checkpoint.transform, flip_average=flip)
+            for films in (val, stressed)
+        ]
+        for flip in (False, True)
+    }
+    stress_auroc = {flip: roc_auc_score(stressed.labels, pair[1]) for flip, pair in logits.items()}
+    flip = bool(stress_auroc[True] >= stress_auroc[False])
+    val_logits, stress_logits = logits[flip]
+    points = choose_operating_points(val_logits, val.labels, stress_logits, stressed.labels)
+    called = compute_probs(val_logits, points["temperature"]) >= points["threshold"]
+    figures = {
+        "auroc": float(roc_auc_score(val.labels, val_logits)),
+        "stress_auroc": float(stress_auroc[flip]),
+        "accuracy": float(np.mean(called == val.labels)),
+    }
+    return replace(checkpoint, flip_average=flip, val_metrics=checkpoint.val_metrics | figures, **points)
+
+
+def choose_operating_points(
+    logits: np.ndarray, labels: np.ndarray, stress_logits: np.ndarray, stress_labels: np.ndarray
+) -> dict[str, float]:
+    """Temperature from the plain validation films, thresholds from these and the stressed ones.
+
+    Nobody knows how far the films of tomorrow will lie from the plain ones, so both kinds have half a say.
+
+    Args:
+        logits: float (N,), of validation films.
+        labels: int (N,), 0 or 1.
+        stress_logits: float (V * N,), of V stressed copies of each, view after view.
+        stress_labels: int (V * N,).
+
+    Returns:
+        temperature, threshold (balanced) and screening_threshold, named as in a checkpoint.
+    """
+    temperature, num_views = fit_temperature(logits, labels), len(stress_labels) // len(labels)
+    both_labels = np.concatenate([np.tile(labels, num_views), stress_labels])
+    both_logits = np.concatenate([np.tile(logits, num_views), stress_logits])
+    probs = compute_probs(both_logits, temperature)
+    return {
+        "temperature": temperature,
+        "threshold": choose_threshold(both_labels, probs),
+        "screening_threshold": choose_screening_threshold(both_labels, probs),
+    }
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -43,6 +118,27 @@ def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     gap = np.abs(sensitivity - (1 - false_positive_rate))
     best = np.flatnonzero(np.isclose(gap, gap.min()))
     best = best[np.argmax((sensitivity - false_positive_rate)[best])]
-    below = np.asarray(probs)[np.asarray(probs) < thresholds[best]]
-    upper = min(thresholds[best], 1.0)
+    return _move_between(thresholds[best], probs)
+
+
+def choose_screening_threshold(
+    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = 1 - (1 - SCREENING_SENSITIVITY) / 2
+) -> float:
+    """The screening point: the highest threshold that still finds most pneumonias.
+
+    Args:
+        labels: int (N,), 0 or 1, both present.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        sensitivity: What is asked for, above 0 to 1.
+
+    Returns:
+        A threshold in 0 to 1, halfway between two neighbouring probabilities.
+    """
+    _, reached, thresholds = roc_curve(labels, probs, drop_intermediate=False)
+    return _move_between(thresholds[np.flatnonzero(reached >= sensitivity)[0]], probs)
+
+
+def _move_between(threshold: float, probs: np.ndarray) -> float:
+    """Halfway from a threshold to the next lower probability."""
+    below, upper = np.asarray(probs)[np.asarray(probs) < threshold], min(threshold, 1.0)
     return float((upper + below.max()) / 2) if len(below) else float(upper)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 from tqdm import tqdm
@@ -14,18 +13,18 @@ from tqdm import tqdm
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
+from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.checkpoint import Checkpoint, save_checkpoint
 from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.models.registry import build_model
-from pneumo_utils.models.resnet import ResnetFinetune, load_imagenet_state
 from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
-from pneumo_utils.training.calibration import choose_threshold, fit_temperature
+from pneumo_utils.training.calibration import calibrate, choose_operating_points
 from pneumo_utils.training.history import EpochRecord
-from pneumo_utils.training.stress import NUM_VIEWS, make_stress_films
+from pneumo_utils.training.stress import make_stress_films
 from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
-    "The ImageNet weights could not be fetched, so the ResNet starts from random weights "
+    "The ImageNet weights could not be had, so the backbone starts from random weights "
     "(pretrained: false); run again with a network, or give a file with --weights (weights_path in fit)."
 )
 
@@ -55,19 +54,19 @@ def prepare_model(
     Raises:
         UsageError: Weights or a strategy for a backbone were asked of a model that has none.
     """
-    model = build_model(config.model)
-    if not isinstance(model, ResnetFinetune):
+    model = build_model(config.model, dropout=config.dropout)
+    if not isinstance(model, FinetunedBackbone):
         if config.strategy in ("two_stage", "frozen") or weights_path is not None:
             raise UsageError(
                 f"{config.model} has no pretrained backbone; expected --strategy full and no --weights. "
                 "Choose --model resnet_finetune for transfer."
             )
-        return model, replace(config, strategy="full"), False
-    state = load_imagenet_state(weights_path)
-    if state is None:
+        return model, replace(config, strategy="full", pretrained=False), False
+    state = model.load_imagenet_state(weights_path) if config.pretrained else None
+    if state is not None:
+        model.use_imagenet_state(state)
+    elif config.pretrained:
         say(RANDOM_WEIGHTS_SENTENCE)
-    else:
-        model.load_imagenet_weights(state)
     if config.strategy == "auto":
         config = replace(config, strategy="full" if state is None else "two_stage")
     return model, config, state is not None
@@ -129,6 +128,9 @@ def fit(
             elif epoch - best.val_metrics["epoch"] >= config.patience:
                 say(f"No better epoch in {config.patience}: training stops early.")
                 break
+    best = calibrate(best, val, stressed)
+    if checkpoint_path is not None:
+        save_checkpoint(best, checkpoint_path)
     return FitResult(best, history)
 
 
@@ -172,19 +174,5 @@ def _run_epoch(trainer: Trainer, epoch: int, val, stressed, history: list[EpochR
         time_s=time.perf_counter() - started,
     )
     figures = {"auroc": record.val_auroc, "stress_auroc": stress_auroc, "loss": record.val_loss}
-    operating_point = _choose_operating_point(logits, val, stress_logits, stressed)
-    return record, operating_point | {"val_metrics": {"epoch": epoch} | figures}
-
-
-def _choose_operating_point(
-    logits, val: XrayDataset, stress_logits, stressed: XrayDataset
-) -> dict[str, float]:
-    """Temperature from the plain validation films, threshold from these and the stressed ones.
-
-    Nobody knows how far the films of tomorrow will lie from the plain ones, so both kinds have half a say.
-    """
-    temperature = fit_temperature(logits, val.labels)
-    both_logits = np.concatenate([np.tile(logits, NUM_VIEWS), stress_logits])
-    both_labels = np.concatenate([np.tile(val.labels, NUM_VIEWS), stressed.labels])
-    threshold = choose_threshold(both_labels, compute_probs(both_logits, temperature))
-    return {"temperature": temperature, "threshold": threshold}
+    points = choose_operating_points(logits, val.labels, stress_logits, stressed.labels)
+    return record, points | {"val_metrics": {"epoch": epoch} | figures}

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from pneumo_utils.config import Augmentation
+from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.transforms import augment_films
 
 STRESS = Augmentation(
     rotate_deg=15,
@@ -26,6 +26,9 @@ STRESS = Augmentation(
     blur_prob=0.3,
     noise=0.05,
     erase_prob=0.3,
+    corner_prob=0.3,
+    border_prob=0.3,
+    equalise_prob=0.1,
 )
 NUM_VIEWS = 3
 BATCH_SIZE = 256

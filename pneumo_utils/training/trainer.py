@@ -6,14 +6,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.transforms import EvalTransform, augment_films
+from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.predict import predict_logits
+from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
 
 
 class Trainer:
@@ -21,7 +22,7 @@ class Trainer:
 
     Args:
         config: How to train, its strategy settled.
-        model: From `build_model`; it has a part called `head`.
+        model: From `build_model`.
         train: Films of the train split, at least one batch of them.
         accelerator: Decides device and precision.
     """
@@ -35,15 +36,32 @@ class Trainer:
         self.class_weights = self._weigh_classes(train.labels)
         self.order = torch.Generator().manual_seed(config.seed)
         self.draws = torch.Generator(self.device).manual_seed(config.seed)
+        self.shares = np.random.default_rng(config.seed)
         self.bare_model = model.to(self.device, memory_format=torch.channels_last)
-        self._make_optimizer()
-        self.model, self.optimizer = accelerator.prepare(self.bare_model, self.optimizer)
+        self.blocks = list_blocks(self.bare_model)
+        optimizer = make_optimizer(config, self.bare_model)
+        self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
+        self.model, self.optimizer = accelerator.prepare(self.bare_model, optimizer)
         self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
 
+    def num_open_blocks(self, epoch: int) -> int:
+        """How many of the backbone's blocks learn in an epoch, counted from the top down.
+
+        Args:
+            epoch: From 1.
+        """
+        config, total = self.config, len(self.blocks)
+        if config.strategy != "two_stage":
+            return 0 if config.strategy == "frozen" else total
+        share = (epoch - config.head_epochs) / config.unfreeze_epochs
+        return math.ceil(total * min(max(share, 0), 1))
+
     def stage(self, epoch: int) -> str:
-        """Which part learns in an epoch, counted from 1: "head" or "all"."""
-        in_stage_one = self.config.strategy == "two_stage" and epoch <= self.config.head_epochs
-        return "head" if self.config.strategy == "frozen" or in_stage_one else "all"
+        """Which part learns in an epoch, counted from 1: "head", "top K of N blocks" or "all"."""
+        opened, total = self.num_open_blocks(epoch), len(self.blocks)
+        if opened == total:
+            return "all"
+        return f"top {opened} of {total} blocks" if opened else "head"
 
     def train_epoch(self, epoch: int, *, on_step=lambda loss: None) -> float:
         """Goes once through the films in a new order.
@@ -58,11 +76,10 @@ class Trainer:
         Raises:
             PneumoError: The loss is no longer a finite number.
         """
-        self._set_stage(self.stage(epoch))
+        self.open_blocks(self.num_open_blocks(epoch))
         losses = []
-        order = torch.randperm(len(self.labels), generator=self.order)
-        for batch in order.split(self.config.batch_size)[: self.steps_per_epoch]:
-            losses.append(self._step(batch.to(self.device)))
+        for batch in self.draw_batches():
+            losses.append(self.step(batch))
             on_step(losses[-1])
         return float(np.mean(losses))
 
@@ -80,13 +97,34 @@ class Trainer:
         """Present learning rate of the head."""
         return self.optimizer.param_groups[-1]["lr"]
 
-    def _step(self, index: torch.Tensor) -> float:
-        levels = self.transform.to_grey_levels(self.images[index])
-        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
-        inputs = self.transform.normalise(levels).contiguous(memory_format=torch.channels_last)
-        with self.accelerator.autocast():
-            logits = self.model(inputs)
-        loss = self._compute_loss(logits.float(), self.labels[index])
+    def open_blocks(self, num_open: int) -> None:
+        """Lets the head and the top blocks learn; the others keep weights and normalisation statistics."""
+        self.model.train()
+        for index, block in enumerate(self.blocks):
+            is_open = index >= len(self.blocks) - num_open
+            block.train(is_open).requires_grad_(is_open)
+
+    def draw_batches(self) -> list[torch.Tensor]:
+        """The films of one epoch, in a new order: int64 (B,) indices for each step."""
+        num_films = len(self.labels)
+        if self.config.balance == "sampling":
+            odds = 1 / torch.bincount(self.labels).cpu().double()[self.labels.cpu()]
+            order = torch.multinomial(odds, num_films, replacement=True, generator=self.order)
+        else:
+            order = torch.randperm(num_films, generator=self.order)
+        batches = order.split(self.config.batch_size)[: self.steps_per_epoch]
+        return [batch.to(self.device) for batch in batches]
+
+    def step(self, index: torch.Tensor) -> float:
+        """One step of the optimizer on the films at `index`.
+
+        Returns:
+            The loss before the step.
+
+        Raises:
+            PneumoError: The loss is no longer a finite number.
+        """
+        loss = self._compute_loss(index)
         if not math.isfinite(loss.item()):
             raise PneumoError(
                 f"The loss became {loss.item()}; expected a finite number. "
@@ -96,54 +134,37 @@ class Trainer:
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
-        self.scheduler.step()
+        self.schedule.step()
         self.averaged.update_parameters(self.bare_model)
         return loss.item()
+
+    def _compute_loss(self, index: torch.Tensor) -> torch.Tensor:
+        levels = self.transform.to_grey_levels(self.images[index])
+        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
+        inputs, labels = self.transform.normalise(levels), self.labels[index]
+        smoothing = self.config.label_smoothing
+        targets, weights = labels * (1 - 2 * smoothing) + smoothing, self.class_weights[labels]
+        if self.config.mixup > 0:
+            share = self.shares.beta(self.config.mixup, self.config.mixup)
+            inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
+        with self.accelerator.autocast():
+            logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
+        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+        return (losses * weights).mean()
 
     def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
         """Moves the averaged weights towards the present ones; faster at first, to forget the start."""
         steps = int(num_averaged)
         get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
 
-    def _compute_loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        smoothing = self.config.label_smoothing
-        targets = labels * (1 - 2 * smoothing) + smoothing
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        return (losses * self.class_weights[labels]).mean()
-
     def _weigh_classes(self, labels: np.ndarray) -> torch.Tensor:
         """Weights with which both classes count the same in the loss, 1 on average over films."""
         weights = np.ones(2)
-        if self.config.balance_classes:
+        if self.config.balance == "weights":
             weights = len(labels) / (2 * np.bincount(labels, minlength=2))
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _split_parameters(self) -> tuple[list, list]:
-        head = list(self.bare_model.head.parameters())
-        head_ids = {id(parameter) for parameter in head}
-        return [p for p in self.bare_model.parameters() if id(p) not in head_ids], head
 
-    def _make_optimizer(self) -> None:
-        """AdamW with the head's rate and the backbone's, both on one cycle over the run."""
-        config, num_steps = self.config, self.steps_per_epoch * self.config.num_epochs
-        factor = config.backbone_lr_factor if config.strategy == "two_stage" else 1.0
-        rates = [config.lr * factor, config.lr]
-        groups = [
-            {"params": params, "lr": lr} for params, lr in zip(self._split_parameters(), rates, strict=True)
-        ]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-        if config.schedule == "cosine":
-            self.scheduler = CosineAnnealingLR(self.optimizer, num_steps)
-        else:
-            # One step more than will be taken: the last rate is then above zero, and a run of one
-            # step has both legs of the cycle.
-            self.scheduler = OneCycleLR(self.optimizer, rates, total_steps=num_steps + 3)
-
-    def _set_stage(self, stage: str) -> None:
-        """Frozen layers keep their weights and their normalisation statistics."""
-        self.model.train()
-        for parameter in self._split_parameters()[0]:
-            parameter.requires_grad_(stage == "all")
-        if stage == "head":
-            self.bare_model.eval()
-            self.bare_model.dropout.train()
+def _mix(values: torch.Tensor, share: float) -> torch.Tensor:
+    """Each film of a batch blended with the one at its place from the batch's end."""
+    return share * values + (1 - share) * values.flip(0)

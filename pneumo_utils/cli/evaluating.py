@@ -1,0 +1,95 @@
+"""`pneumo eval`, `pneumo results` and `pneumo ship`."""
+
+import json
+from pathlib import Path
+
+from pneumo_utils.cli.common import MODEL_HELP, add_common, find_model, flag, get_folders, say, say_skipped
+from pneumo_utils.errors import PneumoError
+
+
+def add_commands(commands) -> None:
+    """Adds the commands of this module."""
+    for add in (_add_eval, _add_results, _add_ship):
+        add(commands)
+
+
+def _add_eval(commands) -> None:
+    parser = commands.add_parser("eval", help="judge a trained model", description="Judge a trained model.")
+    flag(parser, "model", required=True, help=MODEL_HELP)
+    flag(parser, "checkpoint_path", type=Path, help="your own; else the one that ships")
+    flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
+    flag(
+        parser, "split", default="val", choices=("train", "val", "test"), help="val, unless test is asked for"
+    )
+    add_common(parser)
+    parser.set_defaults(run=_eval)
+
+
+def _eval(arguments) -> None:
+    checkpoint = find_model(arguments)
+    from pneumo_utils.data.sources import choose_data, load_split
+    from pneumo_utils.evaluation.evaluate import evaluate
+    from pneumo_utils.evaluation.results import format_table, save_result
+
+    choice = choose_data(arguments.data)
+    say(choice.sentence)
+    dataset = load_split(choice, arguments.split, image_size=checkpoint.config.image_size)
+    say_skipped(dataset)
+    row, _ = evaluate(checkpoint, dataset)
+    save_result(row, get_folders(arguments).results)
+    print(json.dumps(row) if arguments.json else format_table([row]))
+
+
+def _add_results(commands) -> None:
+    parser = commands.add_parser(
+        "results", help="show the results tables", description="Show the results tables."
+    )
+    flag(parser, "results_path", type=Path, help="the results file; build/results.json if left out")
+    flag(parser, "ablation_path", type=Path, help="the table of runs over seeds; left out if not given")
+    flag(parser, "write_page", type=Path, help="put the tables between the marks of this Markdown page")
+    parser.set_defaults(run=_results, output_dir=None)
+
+
+def _results(arguments) -> None:
+    from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+    from pneumo_utils.evaluation.results import format_table, load_results, write_between
+    from pneumo_utils.models.shipped import list_shipped, load_card
+    from pneumo_utils.training.recipes import RECIPES
+
+    path, page = arguments.results_path or get_folders(arguments).results, arguments.write_page
+    rows = load_results(path)
+    if not rows:
+        raise PneumoError(f"{path} has no results yet. Run `make run`, or `pneumo train` and `pneumo eval`.")
+    if page is None:
+        print(format_table(rows))
+    else:
+        write_between("results", format_table([row for row in rows if row["split"] == "test"]), page)
+        cards = [load_card(name)["card"] for name in list_shipped()]
+        write_between("shipped", format_table([card["figures"]["test"] for card in cards]), page)
+    if arguments.ablation_path is not None:
+        records = [r for r in load_records(arguments.ablation_path) if r["row"] in RECIPES]
+        table = format_summary(summarise(records))
+        print(table) if page is None else write_between("seeds", table, page)
+
+
+def _add_ship(commands) -> None:
+    text = "make a trained model part of the package: half-precision weights and a model card"
+    parser = commands.add_parser("ship", help=text, description=f"{text.capitalize()}.")
+    flag(parser, "model", required=True, help=MODEL_HELP)
+    flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="of `pneumo ablation --keep`")
+    flag(parser, "ensemble", action="store_true", help="average all seeds; else the best on validation")
+    flag(parser, "data", default="auto", help="auto, a source or a folder")
+    flag(parser, "output_dir", type=Path, help="where the checkpoints lie; the project's folder")
+    parser.set_defaults(run=_ship)
+
+
+def _ship(arguments) -> None:
+    from pneumo_utils.data.sources import choose_data
+    from pneumo_utils.evaluation.shipping import ship
+    from pneumo_utils.models.checkpoint import load_checkpoint
+
+    folders, choice = get_folders(arguments), choose_data(arguments.data)
+    say(choice.sentence)
+    paths = [folders.seed_checkpoint(arguments.model, seed) for seed in arguments.seeds]
+    checkpoints = [load_checkpoint(path, model_name=arguments.model) for path in paths]
+    print(ship(checkpoints, ensemble=arguments.ensemble, choice=choice))

@@ -1,0 +1,124 @@
+"""Random changes to films in training: whole batches at once, on whatever device these are on."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torchvision.transforms.v2.functional import equalize
+
+from pneumo_utils.config import Augmentation
+
+
+def augment_films(
+    levels: torch.Tensor, ranges: Augmentation, *, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Random changes to a batch, a different draw for each film.
+
+    Args:
+        levels: float (B, 1, H, W), grey levels in 0 to 1.
+        ranges: How far the changes go.
+        generator: Source of the draws, on the device of `levels`; the global one if None.
+
+    Returns:
+        float (B, 1, H, W) in 0 to 1. What is turned or moved in from outside the film is black.
+    """
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        draw = torch.rand(len(levels), generator=generator, device=levels.device)
+        return draw * (high - low) + low
+
+    levels = _move(levels, ranges, uniform)
+    levels = _equalise(levels, uniform(0, 1) < ranges.equalise_prob)
+    levels = _change_tones(levels, ranges, uniform)
+    levels = _blur(levels, uniform(0, 1) < ranges.blur_prob)
+    levels = _erase(levels, uniform(0, 1) < ranges.erase_prob, uniform)
+    levels = _cover_corner(levels, uniform(0, 1) < ranges.corner_prob, uniform)
+    levels = _cover_border(levels, uniform(0, 1) < ranges.border_prob, uniform)
+    # Last, because it takes as many draws as there are pixels: all else is then the same at any size.
+    std = uniform(0, ranges.noise).view(-1, 1, 1, 1)
+    noise = torch.randn(levels.shape, generator=generator, device=levels.device)
+    return (levels + noise * std).clamp_(0, 1)
+
+
+def _move(levels, ranges, uniform):
+    """Rotation, zoom, stretch, shift and flip in one resampling; a film is blurred only once."""
+    angle = uniform(-ranges.rotate_deg, ranges.rotate_deg) * math.pi / 180
+    zoom, stretch = uniform(-ranges.zoom, ranges.zoom), uniform(-ranges.stretch, ranges.stretch) / 2
+    scale_x, scale_y = torch.exp(zoom + stretch), torch.exp(zoom - stretch)
+    flip = 1 - 2 * (uniform(0, 1) < ranges.flip_prob).float()
+    # affine_grid takes the map from output to input places, hence the inverse scales; its unit is
+    # half a width, hence the shift doubled.
+    row_x = [flip * angle.cos() / scale_x, -angle.sin() / scale_x, 2 * uniform(-ranges.shift, ranges.shift)]
+    row_y = [flip * angle.sin() / scale_y, angle.cos() / scale_y, 2 * uniform(-ranges.shift, ranges.shift)]
+    theta = torch.stack([torch.stack(row_x, 1), torch.stack(row_y, 1)], 1)
+    grid = F.affine_grid(theta, list(levels.shape), align_corners=False)
+    return F.grid_sample(levels, grid, padding_mode="zeros", align_corners=False)
+
+
+def _change_tones(levels, ranges, uniform):
+    gamma = torch.exp(uniform(-ranges.gamma, ranges.gamma)).view(-1, 1, 1, 1)
+    contrast = torch.exp(uniform(-ranges.contrast, ranges.contrast)).view(-1, 1, 1, 1)
+    brightness = uniform(-ranges.brightness, ranges.brightness).view(-1, 1, 1, 1)
+    levels = levels.clamp(1e-4, 1) ** gamma
+    mean = levels.mean((1, 2, 3), keepdim=True)
+    return (levels - mean) * contrast + mean + brightness
+
+
+def _blur(levels, chosen):
+    """A binomial 5 x 5 blur, about a Gaussian of one pixel's standard deviation."""
+    if not chosen.any():
+        return levels
+    kernel = torch.tensor([1.0, 4, 6, 4, 1], device=levels.device).div_(16)
+    padded = F.pad(levels[chosen], (2, 2, 2, 2), mode="replicate")
+    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 5)), kernel.view(1, 1, 5, 1))
+    levels = levels.clone()
+    levels[chosen] = blurred
+    return levels
+
+
+def _equalise(levels, chosen):
+    """Spreads each chosen film's grey levels evenly over the range."""
+    if not chosen.any():
+        return levels
+    films = (levels[chosen] * 255).round().to(torch.uint8)
+    levels = levels.clone()
+    levels[chosen] = equalize(films).to(levels.dtype) / 255
+    return levels
+
+
+def _erase(levels, chosen, uniform):
+    """Blanks a rectangle of up to 40 % of each side with one grey level."""
+    top, left = uniform(-0.2, 1), uniform(-0.2, 1)
+    tall, wide = uniform(0.1, 0.4), uniform(0.1, 0.4)
+    inside = _is_inside(levels, top, top + tall, left, left + wide)
+    return _paint(levels, inside & chosen.view(-1, 1, 1), uniform)
+
+
+def _cover_corner(levels, chosen, uniform):
+    """Blanks one of the four corners, up to a quarter of each side, where letters are burned in."""
+    tall, wide = uniform(0.05, 0.25), uniform(0.05, 0.25)
+    top = torch.where(uniform(0, 1) < 0.5, torch.zeros_like(tall), 1 - tall)
+    left = torch.where(uniform(0, 1) < 0.5, torch.zeros_like(wide), 1 - wide)
+    inside = _is_inside(levels, top, top + tall, left, left + wide)
+    return _paint(levels, inside & chosen.view(-1, 1, 1), uniform)
+
+
+def _cover_border(levels, chosen, uniform):
+    """Blanks a frame, each side of its own width of up to a tenth, as shutters and margins do."""
+    top, left, bottom, right = (uniform(0, 0.1) for _ in range(4))
+    outside = ~_is_inside(levels, top, 1 - bottom, left, 1 - right)
+    return _paint(levels, outside & chosen.view(-1, 1, 1), uniform)
+
+
+def _is_inside(levels, top, bottom, left, right):
+    """bool (B, H, W): which pixels lie in each film's rectangle, given in shares of height and width."""
+    height, width = levels.shape[-2:]
+    rows = (torch.arange(height, device=levels.device).view(1, -1, 1) + 0.5) / height
+    columns = (torch.arange(width, device=levels.device).view(1, 1, -1) + 0.5) / width
+    top, bottom, left, right = (side.view(-1, 1, 1) for side in (top, bottom, left, right))
+    return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
+
+
+def _paint(levels, inside, uniform):
+    """One grey level a film, drawn from the whole range, where `inside` is true."""
+    return torch.where(inside.unsqueeze(1), uniform(0, 1).view(-1, 1, 1, 1), levels)
