@@ -114,7 +114,7 @@ class TrainConfig:
             0 < self.backbone_lr_factor <= 1, "backbone_lr_factor", self.backbone_lr_factor, "above 0 to 1"
         )
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 to below 1")
-        _require(self.mixup >= 0, "mixup", self.mixup, "0 or more")
+        _require(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or more")
         _require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
         _require(self.patience >= 1, "patience", self.patience, "1 or more")

@@ -6,16 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from pneumo_utils.config import Folders, TrainConfig
+from pneumo_utils.config import Augmentation, Folders, TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.evaluation import shipping
+from pneumo_utils.models import shipped
+from pneumo_utils.models.checkpoint import Checkpoint
+from pneumo_utils.models.registry import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
 CLASSES = ("NORMAL", "PNEUMONIA")
+STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__})
+"""No random change at all."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +38,17 @@ def folders(tmp_path, monkeypatch) -> Folders:
     """An empty project folder, used by everything in the test."""
     monkeypatch.setenv("PNEUMO_HOME", str(tmp_path))
     return Folders(tmp_path)
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch) -> Path:
+    """An empty folder in the place of the one in which trained models come with the package."""
+    folder = tmp_path / "weights"
+    monkeypatch.setattr(shipped, "WEIGHTS", folder)
+    for function in (shipped.load_shipped, shipped.save_shipped, shipped.load_card, shipping.write_page):
+        monkeypatch.setattr(function, "__defaults__", (folder,))
+    monkeypatch.setattr(shipping.ship, "__kwdefaults__", {"folder": folder})
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +67,40 @@ def make_film(seed: int, *, bright: bool = False, shape: tuple[int, int] = (40, 
     """Noise with structure, so that no reader calls it blank."""
     noise = np.random.default_rng(seed).integers(0, 150, shape, dtype=np.uint8)
     return noise + np.uint8(100 * bright)
+
+
+def make_checkpoint(*, seed: int = 0, **changes) -> Checkpoint:
+    """A baseline at 32 px with random weights of its own, as a run with that seed might leave it."""
+    torch.manual_seed(seed)
+    config = TrainConfig(model="cnn_baseline", image_size=32, seed=seed)
+    state = build_model("cnn_baseline").state_dict()
+    return Checkpoint(
+        **{"config": config, "transform": EvalTransform(32), "state": state, "threshold": 0.5} | changes
+    )
+
+
+class LeftHalf(torch.nn.Module):
+    """Its logit is the mean of the left half of what it gets: a mirror image has another."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, images):
+        return self.weight * images[..., : images.shape[-1] // 2].mean((1, 2, 3))
+
+
+class LeftHalfCheckpoint(Checkpoint):
+    """A checkpoint whose model is `LeftHalf`; its input is grey levels of 0 to 1 as they are."""
+
+    def build_model(self):
+        return LeftHalf()
+
+
+def make_left_half(*, image_size: int, **changes) -> Checkpoint:
+    """A checkpoint of `LeftHalf`."""
+    transform = EvalTransform(image_size, mean=0.0, std=1.0)
+    return LeftHalfCheckpoint(**vars(make_checkpoint(transform=transform, **changes)))
 
 
 def make_folder(root: Path, *, num_train: int = 12, num_test: int = 4) -> Path:

@@ -1,5 +1,6 @@
 """Checkpoints: what goes in comes out, and nothing else is taken."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,14 @@ import torch
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from pneumo_utils.models.checkpoint import (
+    Checkpoint,
+    from_values,
+    load_checkpoint,
+    require_match,
+    save_checkpoint,
+    to_values,
+)
 from pneumo_utils.models.registry import build_model
 
 
@@ -24,7 +32,9 @@ def checkpoint():
         transform=EvalTransform(32, mean=0.4),
         state=build_model("cnn_baseline").state_dict(),
         threshold=0.3,
+        screening_threshold=0.1,
         temperature=1.5,
+        flip_average=True,
         pretrained=True,
         source="synthetic",
         data_fingerprint="ab",
@@ -41,6 +51,39 @@ def test_what_goes_in_comes_out(tmp_path, checkpoint):
     film = torch.rand(2, 1, 32, 32)
     assert torch.equal(loaded.build_model()(film), checkpoint.build_model()(film))
     assert [p.name for p in path.parent.iterdir()] == ["c.pth"]
+
+
+def test_the_values_survive_the_way_through_json(checkpoint):
+    values = json.loads(json.dumps(to_values(checkpoint), allow_nan=False))
+    assert from_values(values, checkpoint.state) == checkpoint
+
+
+def test_a_checkpoint_may_lack_a_screening_threshold(tmp_path, checkpoint):
+    path = save_checkpoint(replace(checkpoint, screening_threshold=None), tmp_path / "c.pth")
+    assert load_checkpoint(path).screening_threshold is None
+
+
+@pytest.mark.parametrize("version", [1, 3, None])
+def test_another_format_is_refused(tmp_path, checkpoint, version):
+    values = to_values(checkpoint) | {"format": version}
+    with pytest.raises(ValueError, match="another format"):
+        from_values(values, checkpoint.state)
+    torch.save({"state": checkpoint.state, "values": values}, tmp_path / "c.pth")
+    with pytest.raises(PneumoError, match=r"c\.pth cannot be read .*another format.*Train again"):
+        load_checkpoint(tmp_path / "c.pth")
+
+
+def test_reading_values_leaves_them_as_they_are(checkpoint):
+    values = to_values(checkpoint)
+    from_values(values, checkpoint.state)
+    assert values == to_values(checkpoint)
+
+
+def test_what_fits_or_was_not_asked_for_is_let_through():
+    assert require_match("It", "image size", 64, 64, "--image-size") is None
+    assert require_match("It", "image size", 64, None, "--image-size") is None
+    with pytest.raises(PneumoError, match=r"It holds image size 64; expected 32.*--image-size 64"):
+        require_match("It", "image size", 64, 32, "--image-size")
 
 
 def test_another_model_or_image_size_is_refused(tmp_path, checkpoint):
@@ -86,6 +129,8 @@ def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch, checkpoint, co
     [
         ({"threshold": 1.5}, "out of range"),
         ({"threshold": float("nan")}, "out of range"),
+        ({"screening_threshold": -0.1}, "out of range"),
+        ({"screening_threshold": float("nan")}, "out of range"),
         ({"temperature": 0.0}, "out of range"),
         ({"class_names": ("SICK", "WELL")}, "SICK"),
         ({"state": {}}, "state_dict"),

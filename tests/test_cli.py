@@ -1,15 +1,24 @@
 """The commands as a user types them, each in a process of its own."""
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REAL_FILMS, make_folder, run_pneumo
+from conftest import REAL_FILMS, make_checkpoint, make_folder, run_pneumo
 
 from pneumo_utils import cli
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+from pneumo_utils.evaluation.results import format_table, save_result
+from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
+from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped, save_shipped
+from pneumo_utils.training.recipes import make_config
 
 MODEL = "cnn_baseline"
 PATH = "checkpoints/best_model_cnn_baseline.pth"
@@ -37,6 +46,7 @@ def test_eval_answers_in_json_and_nothing_else(home):
     done = run_pneumo(*words.split(), cwd=home)
     row = json.loads(done.stdout)
     asked = "model split n accuracy auroc sensitivity specificity precision recall f1 threshold confusion"
+    asked += " screening stretch_auroc_loss flip_average num_members"
     assert set(asked.split()) <= set(row)
     assert row["n"] == 20 and sum(row["confusion"].values()) == 20 and row["split"] == "test"
     kept = json.loads((home / "build" / "results.json").read_text())["rows"]
@@ -75,6 +85,10 @@ def test_train_answers_in_json_and_nothing_else(home, tmp_path):
     summary = json.loads(done.stdout)
     assert summary["model"] == MODEL and (tmp_path / "out" / PATH).is_file()
     assert summary["data"] == "chestxray2017" and summary["pretrained"] is False
+    checkpoint = load_checkpoint(tmp_path / "out" / PATH)
+    for name in ("threshold", "screening_threshold", "flip_average"):
+        assert summary[name] == getattr(checkpoint, name)
+    assert summary["val"] == checkpoint.val_metrics and summary["strategy"] == "full"
 
 
 def test_damaged_films_are_named_and_counted(home, tmp_path):
@@ -93,8 +107,19 @@ BAD_REQUESTS = [
     ("train --model cnn_baseline --image-size 7", 2, "image_size is 7"),
     ("train --model cnn_baseline --lr -1", 2, "lr is -1"),
     ("train --model cnn_baseline --strategy frozen", 2, "no pretrained backbone"),
+    ("train --model cnn_baseline --mixup -1", 2, "mixup is -1"),
+    ("train --model cnn_baseline --balance yes", 2, "balance is yes"),
+    ("train --model timm_nobody", 2, "'nobody'"),
     ("train --model cnn_baseline --data nowhere", 1, "nowhere"),
     ("train --model resnet_finetune --weights nowhere.pth", 1, "nowhere.pth"),
+    ("lr --model vgg", 2, "'vgg'"),
+    ("lr --model cnn_baseline --steps 9", 2, "steps is 9"),
+    ("lr --model cnn_baseline --batch-size 5000", 2, "Lower --batch_size"),
+    ("lr --model cnn_baseline --strategy frozen", 2, "no pretrained backbone"),
+    ("ablation --rows grey", 2, "'grey'"),
+    ("ablation --rows cnn_64 --seeds -1", 2, "seed is -1"),
+    ("ship --model vgg", 2, "'vgg'"),
+    ("ship --model cnn_baseline --seeds 7", 1, "cnn_baseline-seed7.pth"),
     ("data download pneumoniamnist --image-size 96", 2, "image size is 96"),
     ("eval --model vgg", 2, "'vgg'"),
     (
@@ -104,6 +129,9 @@ BAD_REQUESTS = [
     ),
     ("eval --model cnn_baseline --image-size 64", 1, "holds image size 32"),
     ("eval --model cnn_baseline --checkpoint_path nowhere.pth", 1, "nowhere.pth"),
+    ("eval --model resnet_finetune", 1, "no trained resnet_finetune comes with the package"),
+    ("eval --model resnet_finetune --shipped", 2, "No trained resnet_finetune comes with the package"),
+    ("inference --model resnet_finetune --shipped --image_path x.png", 2, "No trained resnet_finetune"),
     ("inference --model cnn_baseline --image_path nowhere.png", 1, "nowhere.png"),
     ("results --results-path nowhere.json", 1, "nowhere.json"),
 ]
@@ -125,7 +153,8 @@ def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, monkeypatch, cap
 def test_the_process_ends_with_the_exit_code_and_no_traceback(tmp_path):
     done = run_pneumo("train", "--model", "vgg", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "pneumo: The model is 'vgg'; expected one of cnn_baseline, resnet_finetune.\n"
+    known = "cnn_baseline, resnet_finetune, efficientnet_lite0_finetune, or timm_NAME"
+    assert done.stderr == f"pneumo: The model is 'vgg'; expected one of {known}.\n"
 
 
 @pytest.mark.parametrize("lack", ["empty class", "one class"])
@@ -148,17 +177,217 @@ def test_too_many_damaged_films_stop_the_run(folders, capsys):
     assert "4 of 20 films cannot be read" in capsys.readouterr().err
 
 
+COMMANDS = ("train", "lr", "ablation", "course", "eval", "results", "ship", "inference", "data")
+
+
 def test_help_needs_no_torch():
     program = """if True:
         import sys
         from pneumo_utils.cli import main
-        try:
-            main(["--help"])
-        except SystemExit:
-            sys.exit(any(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotlib")))
+        for words in sys.argv[1:]:
+            try:
+                main(words.split())
+            except SystemExit as stop:
+                assert stop.code == 0
+        sys.exit(any(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotlib")))
     """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0 and "usage: pneumo" in done.stdout
+    words = ["--help", *(f"{command} --help" for command in COMMANDS)]
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    starts = ["usage: pneumo [-h]", *(f"usage: pneumo {command} " for command in COMMANDS)]
+    assert [start for start in starts if start not in done.stdout] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--random_start", {"pretrained": False}),
+        ("--random-start --strategy two_stage", {"pretrained": False, "strategy": "two_stage"}),
+        ("--mixup 0.25 --balance sampling", {"mixup": 0.25, "balance": "sampling"}),
+        ("--batch-size 8 --lr 0.5 --seed 3", {"batch_size": 8, "lr": 0.5, "seed": 3}),
+        ("", {"pretrained": True, "mixup": 0.0, "balance": "weights", "strategy": "auto", "seed": 0}),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "lr"])
+def test_flags_change_the_recipe_and_nothing_else_does(folders, monkeypatch, command, words, expected):
+    asked = []
+
+    def note(config, *arguments, **settings):
+        asked.append(config)
+        raise PneumoError("That is enough.")
+
+    monkeypatch.setattr("pneumo_utils.training.loop.fit", note)
+    monkeypatch.setattr("pneumo_utils.training.lr_finder.find_lr", note)
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    make_folder(folders.data / "chest_xray", num_train=20)
+    assert cli.main([command, "--model", "resnet_finetune", *words.split()]) == 1
+    (config,) = asked
+    assert config.to_dict().items() >= expected.items()
+    unchanged = make_config("resnet_finetune", image_size=32, num_epochs=2)
+    assert replace(config, **{name: getattr(unchanged, name) for name in expected}) == unchanged
+
+
+def test_lr_shows_a_curve_and_trains_nothing(folders, monkeypatch, capsys):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    words = f"lr --model {MODEL} --steps 10 --batch_size 8 --data synthetic"
+    assert cli.main([*words.split(), "--json"]) == 0
+    said = capsys.readouterr()
+    summary = json.loads(said.out)
+    assert summary["model"] == MODEL and "SYNTHETIC" in said.err
+    assert summary["lrs"][0] == pytest.approx(1e-5) and 3 <= len(summary["lrs"]) <= 10
+    assert len(summary["losses"]) == len(summary["lrs"]) and summary["suggestion"] in summary["lrs"]
+    figure = folders.plots / f"lr_{MODEL}.png"
+    assert summary["figure"] == str(figure) and figure.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in folders.root.rglob("*") if path.is_file()] == [figure.name]
+    assert cli.main(words.split()) == 0
+    assert f"at a rate of {summary['suggestion']:.1e}; the curve is in {figure}" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """A folder with two seeds of the baseline, run on few phantoms, and what was printed."""
+    home, printed = tmp_path_factory.mktemp("ablated"), io.StringIO()
+    words = f"ablation --rows {MODEL} --seeds 0 1 --keep --store --data synthetic"
+    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
+        monkeypatch.setenv("PNEUMO_HOME", str(home))
+        monkeypatch.setenv("PNEUMO_FAST", "1")
+        assert cli.main(words.split()) == 0
+    return home, printed.getvalue()
+
+
+def test_ablation_leaves_runs_checkpoints_and_the_table(ablated):
+    home, table = ablated
+    records = load_records(home / "build" / "ablation.json")
+    assert [(record["row"], record["seed"]) for record in records] == [(MODEL, 0), (MODEL, 1)]
+    assert {record["data"] for record in records} == {"synthetic"}
+    assert load_records(home / "results" / "ablation.json") == records
+    assert table == format_summary(summarise(records)) + "\n"
+    for record in records:
+        kept = load_checkpoint(home / "checkpoints" / "seeds" / f"{MODEL}-seed{record['seed']}.pth")
+        assert kept.val_metrics == record["val"] and kept.config.seed == record["seed"]
+
+
+def test_ablation_does_not_repeat_what_is_there(ablated, monkeypatch, capsys):
+    home, table = ablated
+    monkeypatch.setenv("PNEUMO_HOME", str(home))
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    monkeypatch.setattr(
+        "pneumo_utils.evaluation.ablation.fit", lambda *arguments, **_: pytest.fail("trained")
+    )
+    words = f"ablation --rows {MODEL} --seeds 1 0 --data synthetic --output-dir {home}"
+    assert cli.main(words.split()) == 0
+    said = capsys.readouterr()
+    assert said.out == table and said.err.count("is there already") == 2
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_ship_makes_the_seeds_a_model_that_eval_and_inference_take(
+    ablated, home, weights, monkeypatch, capsys, ensemble
+):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    name = MODEL + "_ensemble" * ensemble
+    words = f"ship --model {MODEL} --seeds 0 1 --data synthetic --output_dir {ablated[0]}"
+    assert cli.main(words.split() + ["--ensemble"] * ensemble) == 0
+    assert capsys.readouterr().out == f"{weights / name}.md\n" and list_shipped() == [name]
+    monkeypatch.setenv("PNEUMO_HOME", str(weights.parent))
+    words = f"eval --model {name} --shipped --split test --data synthetic --json"
+    assert cli.main(words.split()) == 0
+    row, expected = json.loads(capsys.readouterr().out), load_card(name)["card"]["figures"]["test"]
+    assert row | {"date": None} == expected | {"date": None} and row["num_members"] == 1 + ensemble
+    film = home / "data" / "chest_xray" / "test" / "NORMAL" / "IM-0003-0001.jpeg"
+    for flags, threshold in (([], "threshold"), (["--screening"], "screening_threshold")):
+        assert cli.main(["inference", "--model", name, "--image_path", str(film), "--json", *flags]) == 0
+        said = capsys.readouterr()
+        answer = json.loads(said.out)
+        assert answer["threshold"] == getattr(load_shipped(name), threshold) and answer["model"] == name
+        assert f"the {name} that comes with the package is used" in said.err
+
+
+def test_the_packages_model_is_taken_only_without_ones_own_or_if_asked_for(
+    folders, weights, film_folder, capsys
+):
+    save_shipped(make_checkpoint(threshold=0.25), {"name": MODEL})
+    film = film_folder / "test" / "NORMAL" / "IM-0001-0001.jpeg"
+    ask = ["inference", "--model", MODEL, "--image_path", str(film), "--json"]
+
+    def get_threshold(*flags):
+        assert cli.main([*ask, *flags]) == 0
+        return json.loads(capsys.readouterr().out)["threshold"]
+
+    assert get_threshold() == 0.25
+    path = save_checkpoint(make_checkpoint(threshold=0.75), folders.checkpoint(MODEL))
+    assert get_threshold() == 0.75 and get_threshold("--shipped") == 0.25
+    assert get_threshold("--checkpoint-path", str(path)) == 0.75
+    path.unlink()
+    assert cli.main([*ask, "--checkpoint-path", str(path)]) == 1
+    assert f"{path.name} is not there" in capsys.readouterr().err
+
+
+def test_screening_without_a_threshold_for_it_is_refused(folders, film_folder, capsys):
+    save_checkpoint(make_checkpoint(), folders.checkpoint(MODEL))
+    words = ["inference", "--model", MODEL, "--image_path", str(film_folder), "--screening"]
+    assert cli.main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and "no screening threshold" in said.err
+
+
+def make_row(split: str, accuracy: float) -> dict:
+    figures = dict.fromkeys(("accuracy", "auroc", "sensitivity", "specificity"), accuracy)
+    about = {
+        "model": MODEL,
+        "split": split,
+        "data": "synthetic",
+        "n": 9,
+        "threshold": 0.5,
+        "pretrained": False,
+    }
+    return about | figures | {"intervals": {name: [accuracy, accuracy] for name in figures}}
+
+
+MARKS = ("results", "shipped", "seeds")
+PAGE = "".join(f"{mark}\n<!-- {mark}:start -->\n<!-- {mark}:end -->\n" for mark in MARKS)
+
+
+def test_results_shows_all_rows_and_the_runs_over_seeds(folders, ablated, capsys):
+    rows = [make_row("test", 0.5), make_row("val", 0.75)]
+    for row in rows:
+        save_result(row, folders.results)
+    stored = ablated[0] / "results" / "ablation.json"
+    assert cli.main(["results", "--ablation-path", str(stored)]) == 0
+    assert capsys.readouterr().out == f"{format_table(rows)}\n{ablated[1]}"
+
+
+def test_results_writes_each_table_between_its_marks(folders, ablated, weights, capsys):
+    rows, page = [make_row("test", 0.5), make_row("val", 0.75)], folders.root / "README.md"
+    for row in rows:
+        save_result(row, folders.results)
+    save_shipped(make_checkpoint(), {"figures": {"test": make_row("test", 0.25)}})
+    page.write_text(PAGE)
+    words = f"results --ablation-path {ablated[0] / 'results' / 'ablation.json'} --write-page {page}"
+    assert cli.main(words.split()) == 0
+    tables = [format_table(rows[:1]), format_table([make_row("test", 0.25)]), ablated[1].strip()]
+    expected = "".join(
+        f"{mark}\n<!-- {mark}:start -->\n{table}\n<!-- {mark}:end -->\n"
+        for mark, table in zip(MARKS, tables, strict=True)
+    )
+    assert page.read_text(encoding="utf-8") == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--ablation-path nowhere.json", "nowhere.json is not a table of runs"),
+        ("--write-page README.md", "has no results on test yet"),
+        ("--write-page nowhere.md", "nowhere.md"),
+    ],
+)
+def test_results_that_cannot_be_shown_or_written_are_named(folders, monkeypatch, capsys, words, reason):
+    monkeypatch.chdir(folders.root)
+    save_result(make_row("test" if "nowhere.md" in words else "val", 0.75), folders.results)
+    (folders.root / "README.md").write_text(PAGE)
+    assert cli.main(["results", *words.split()]) == 1
+    assert reason in capsys.readouterr().err
+    assert (folders.root / "README.md").read_text() == PAGE
 
 
 def test_data_info_counts_the_films(home):

@@ -19,12 +19,21 @@ from pneumo_utils.errors import UsageError
         ("lr", float("inf")),
         ("image_size", 31),
         ("image_size", 513),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
+        ("mixup", -0.1),
+        ("mixup", float("nan")),
+        ("mixup", float("inf")),
+        ("backbone_lr_factor", 0.0),
+        ("backbone_lr_factor", 1.1),
         ("label_smoothing", 0.5),
         ("ema_decay", 1.0),
         ("patience", 0),
         ("head_epochs", 0),
+        ("unfreeze_epochs", 0),
         ("seed", -1),
         ("strategy", "half"),
+        ("balance", "yes"),
         ("schedule", "random"),
     ],
 )
@@ -37,6 +46,17 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 def test_a_configuration_survives_the_way_through_a_plain_dict():
     before = TrainConfig(model="cnn_baseline", lr=0.5, augmentation=Augmentation(stretch=0.7))
     assert TrainConfig.from_dict(before.to_dict()) == before
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"strategy": name} for name in config.STRATEGIES]
+    + [{"balance": name} for name in config.BALANCES]
+    + [{"schedule": name} for name in config.SCHEDULES]
+    + [{"mixup": 0.0}, {"dropout": 0.0}, {"backbone_lr_factor": 1.0}, {"unfreeze_epochs": 1}],
+)
+def test_a_value_in_range_is_taken(setting):
+    assert TrainConfig(model="cnn_baseline", **setting).to_dict().items() >= setting.items()
 
 
 def test_an_unknown_setting_in_a_dict_is_refused():
@@ -69,3 +89,9 @@ def test_the_environment_names_the_root(monkeypatch, tmp_path):
 
 def test_file_names_are_the_seed_projects():
     assert Folders(Path("x")).checkpoint("cnn_baseline") == Path("x/checkpoints/best_model_cnn_baseline.pth")
+
+
+def test_what_an_ablation_leaves_lies_below_the_root():
+    folders = Folders(Path("x"))
+    assert folders.seed_checkpoint("lite0_64_full", 2) == Path("x/checkpoints/seeds/lite0_64_full-seed2.pth")
+    assert folders.stored_ablation == Path("x/results/ablation.json")

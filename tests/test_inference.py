@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_film
+from conftest import make_film, make_left_half
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.image_io import load_image
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.data.transforms import EvalTransform
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
+from pneumo_utils.evaluation.metrics import compute_intervals
+from pneumo_utils.evaluation.stretch import stretch_films
 from pneumo_utils.inference.predictor import Predictor, list_images
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model
@@ -103,6 +106,75 @@ def test_a_row_of_results_says_what_it_is(checkpoint):
     low, high = row["intervals"]["accuracy"]
     assert low <= row["accuracy"] <= high
     json.dumps(row, allow_nan=False)
+
+
+def test_a_row_judges_the_screening_threshold_beside_the_balanced_one(checkpoint):
+    films = make_phantoms(40, image_size=32, split="test")
+    probs = predict_dataset(checkpoint, films).probs
+    low = float(np.quantile(probs[films.labels == 1], 0.2))  # four of five pneumonias are found
+    row, predictions = evaluate(replace(checkpoint, screening_threshold=low), films)
+    called = probs >= low
+    screening = row["screening"]
+    assert screening["threshold"] == low and row["threshold"] == checkpoint.threshold
+    assert screening["sensitivity"] == pytest.approx(called[films.labels == 1].mean())
+    assert screening["specificity"] == pytest.approx((~called)[films.labels == 0].mean())
+    assert screening["accuracy"] == pytest.approx((called == films.labels).mean())
+    assert (
+        screening["intervals"]["specificity"] == compute_intervals(predictions, threshold=low)["specificity"]
+    )
+    json.dumps(row, allow_nan=False)
+
+
+def test_a_row_without_a_screening_threshold_says_none(checkpoint):
+    row, _ = evaluate(checkpoint, make_phantoms(8, image_size=32, split="test"))
+    assert row["screening"] is None and row["flip_average"] is False and row["num_members"] == 1
+
+
+@pytest.mark.parametrize("flip_average", [False, True])
+def test_a_row_says_what_the_ranking_loses_by_stretch(flip_average):
+    films = make_phantoms(40, image_size=32, split="test")
+    judged = make_left_half(image_size=32, flip_average=flip_average)
+    row, _ = evaluate(judged, films)
+    wider = replace(films, images=stretch_films(films.images, width=1.2))
+    means = [f.images[..., : 32 if flip_average else 16].mean((1, 2)) for f in (films, wider)]
+    before, after = (roc_auc_score(films.labels, mean) for mean in means)
+    assert row["auroc"] == pytest.approx(before) and row["flip_average"] is flip_average
+    assert row["stretch_auroc_loss"]["wider"] == pytest.approx(before - after)
+    assert set(row["stretch_auroc_loss"]) == {"wider", "narrower", "taller", "flatter"}
+
+
+def test_films_of_one_class_have_no_stretch_loss(checkpoint):
+    films = make_phantoms(20, image_size=32, split="test")
+    row, _ = evaluate(checkpoint, films.select(films.labels == 1))
+    assert row["stretch_auroc_loss"] is None and row["auroc"] is None
+
+
+@pytest.mark.parametrize(("flip_average", "logit"), [(False, 0.8), (True, 0.5)])
+def test_evaluation_and_answers_average_mirror_images_where_the_checkpoint_says_so(flip_average, logit):
+    film = np.full((160, 160), 51, np.uint8)
+    film[:, :80] = 204  # 0.8 of white on the left and 0.2 on the right
+    judged = make_left_half(image_size=32, flip_average=flip_average, temperature=2.0)
+    expected = 1 / (1 + np.exp(-logit / 2.0))
+    # The resize mixes both levels a little where they meet.
+    assert Predictor(judged).predict(film).probability == pytest.approx(expected, abs=1e-3)
+    films = make_phantoms(8, image_size=32)
+    films = replace(films, images=np.repeat(film[None, ::5, ::5], 8, axis=0))
+    assert predict_dataset(judged, films).probs == pytest.approx([expected] * 8, abs=1e-6)
+
+
+def test_screening_decides_at_its_own_threshold(checkpoint, film_path):
+    prob = Predictor(checkpoint).predict(film_path).probability
+    judged = replace(checkpoint, threshold=prob + 0.01, screening_threshold=prob - 0.01)
+    balanced, screening = (Predictor(judged, screening=on).predict(film_path) for on in (False, True))
+    assert (balanced.label, balanced.threshold) == ("NORMAL", prob + 0.01)
+    assert (screening.label, screening.threshold) == ("PNEUMONIA", prob - 0.01)
+    assert balanced.probability == screening.probability == prob
+    assert f"at or above the threshold {prob - 0.01:.3f}" in screening.describe()
+
+
+def test_screening_without_a_threshold_for_it_is_refused(checkpoint):
+    with pytest.raises(UsageError, match="no screening threshold"):
+        Predictor(checkpoint, screening=True)
 
 
 def test_a_model_that_learnt_from_phantoms_says_so(checkpoint, film_path):

@@ -1,10 +1,12 @@
 """Figures against scikit-learn and plain loops."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.comparison import compare_models
 from pneumo_utils.evaluation.metrics import (
     METRICS,
@@ -12,6 +14,7 @@ from pneumo_utils.evaluation.metrics import (
     compute_draws,
     compute_intervals,
     compute_metrics,
+    compute_predictive_values,
     draw_patient_weights,
 )
 
@@ -125,3 +128,96 @@ def test_a_model_that_calls_nothing_pneumonia_has_no_precision_and_breaks_nothin
     assert intervals["precision"] == (None, None) and intervals["sensitivity"] == (0, 0)
     names = [d.metric for d in compare_models(predictions, predictions, thresholds=(1.1, 0.4))]
     assert names == [name for name in METRICS if name != "precision"]
+
+
+def test_the_further_figures_are_scikit_learns(predictions):
+    labels, probs = predictions.labels, predictions.probs
+    got, called = compute_metrics(labels, probs, threshold=0.4), probs >= 0.4
+    expected = {
+        "balanced_accuracy": reference.balanced_accuracy_score(labels, called),
+        "npv": reference.precision_score(labels, called, pos_label=0),
+        "auprc": reference.average_precision_score(labels, probs),
+        "brier": reference.brier_score_loss(labels, probs),
+    }
+    assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-9)
+    assert set(METRICS) <= set(got) and got["undefined"] == {}
+
+
+ALL = np.array([1, 0, 1, 0]), np.array([0.9, 0.1, 0.6, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("labels", "threshold", "undefined"),
+    [
+        ([1, 1, 1, 1], 0.5, {"auroc", "auprc", "balanced_accuracy", "specificity"}),
+        ([0, 0, 0, 0], 0.5, {"auroc", "auprc", "balanced_accuracy", "sensitivity", "recall"}),
+        (
+            [0, 0, 0, 0],
+            1.1,
+            {"auroc", "auprc", "balanced_accuracy", "sensitivity", "recall", "precision", "f1"},
+        ),
+        ([1, 0, 1, 0], 1.1, {"precision"}),
+        ([1, 0, 1, 0], 0.0, {"npv"}),
+        ([1, 0, 1, 0], 0.5, set()),
+    ],
+)
+def test_undefined_figures_come_with_their_reasons(labels, threshold, undefined):
+    got = compute_metrics(np.array(labels), ALL[1], threshold=threshold)
+    assert set(got["undefined"]) == undefined == {name for name, value in got.items() if value is None}
+    assert all("no film" in reason for reason in got["undefined"].values())
+    json.dumps(got, allow_nan=False)  # the results file takes no NaN
+
+
+@pytest.mark.parametrize(
+    ("labels", "probs", "message"),
+    [
+        ([], [], "no film"),
+        ([0, 2], [0.1, 0.9], "expected 0"),
+        ([0, 1], [0.1, np.nan], "outside 0 to 1"),
+        ([0, 1], [0.1], "one of each a film"),
+    ],
+)
+def test_input_without_an_answer_is_refused(labels, probs, message):
+    with pytest.raises(PneumoError, match=message):
+        compute_metrics(np.array(labels), np.array(probs), threshold=0.5)
+
+
+def test_one_film_has_figures_and_no_interval():
+    one = np.array(["x"])
+    film = Predictions(np.array([1]), np.array([0.7]), one, one)
+    got = compute_metrics(film.labels, film.probs, threshold=0.5)
+    assert got["accuracy"] == 1 and got["brier"] == pytest.approx(0.09) and got["ece"] == pytest.approx(0.3)
+    assert got["auroc"] is None
+    assert compute_intervals(film, threshold=0.5) == dict.fromkeys(METRICS, (None, None))
+
+
+def test_films_of_one_patient_have_no_interval():
+    names = np.array(list("abcd"))
+    films = Predictions(*ALL, np.full(4, "p"), names)
+    assert compute_intervals(films, threshold=0.5)["accuracy"] == (None, None)
+
+
+def test_predictive_values_worked_out_by_hand():
+    # Of 1,000 children 100 are ill: 90 found, 10 missed; of 900 healthy 180 false alarms, 720 left alone.
+    ppv, npv = compute_predictive_values(0.9, 0.8, prevalence=0.1)
+    assert ppv == pytest.approx(90 / 270, abs=1e-12) and npv == pytest.approx(720 / 730, abs=1e-12)
+
+
+def test_predictive_values_at_the_films_own_prevalence_are_precision_and_npv(predictions):
+    got = compute_metrics(predictions.labels, predictions.probs, threshold=0.4)
+    values = compute_predictive_values(
+        got["sensitivity"], got["specificity"], prevalence=predictions.labels.mean()
+    )
+    assert values == pytest.approx((got["precision"], got["npv"]), abs=1e-12)
+
+
+def test_predictive_values_are_undefined_where_nothing_is_called_so():
+    ppv, npv = compute_predictive_values(np.array([0.0, 1.0]), np.array([1.0, 0.0]), prevalence=0.3)
+    assert np.isnan(ppv[0]) and npv[0] == 0.7 and ppv[1] == 0.3 and np.isnan(npv[1])
+    assert np.isnan(compute_predictive_values(None, 0.9, prevalence=0.3)[0])
+
+
+@pytest.mark.parametrize("values", [(1.2, 0.5, 0.1), (0.5, -0.1, 0.1), (0.5, 0.5, 10), (0.5, 0.5, np.nan)])
+def test_predictive_values_of_impossible_numbers_are_refused(values):
+    with pytest.raises(UsageError, match="expected 0 to 1"):
+        compute_predictive_values(*values[:2], prevalence=values[2])

@@ -9,8 +9,10 @@ import matplotlib.pyplot as plt
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import plots
+from pneumo_utils.evaluation.ablation import Summary, get_figures
 from pneumo_utils.evaluation.metrics import Predictions
 from pneumo_utils.training.history import EpochRecord
+from pneumo_utils.training.lr_finder import LrCurve
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +34,7 @@ def predictions():
     return Predictions(labels, probs, names, names)
 
 
+CURVE = LrCurve(np.array([1e-5, 1e-3, 1e-1, 1.0]), np.array([0.7, 0.6, 0.2, 0.9]), 1e-3)
 HISTORY = [EpochRecord(i, "all", 0.1, 0.7, 0.6, 0.8 + i / 100, 0.75, i == 2, 1.0) for i in (1, 2, 3)]
 
 
@@ -44,6 +47,7 @@ def make_figures(films, predictions, synthetic):
     shared = {"title": "t", "synthetic": synthetic}
     return {
         "history": plots.plot_history(HISTORY, **shared),
+        "lr": plots.plot_lr_curve(CURVE, **shared),
         "confusion": plots.plot_confusion(predictions, threshold=0.5, **shared),
         "probs": plots.plot_probs(predictions, threshold=0.5, **shared),
         "roc": plots.plot_roc({"m": predictions}, thresholds={"m": 0.5}, **shared),
@@ -92,3 +96,46 @@ def test_a_sheet_shows_every_film_with_its_class(films):
 def test_a_figure_is_written_as_png(tmp_path):
     path = plots.save_figure(plots.plot_history(HISTORY, title="t"), tmp_path / "new" / "f.png")
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_curve_of_rates_is_drawn_over_a_logarithmic_axis_with_its_suggestion():
+    axis = plots.plot_lr_curve(CURVE, title="t").axes[0]
+    curve, mark = axis.lines
+    assert axis.get_xscale() == "log"
+    assert np.array_equal(curve.get_xdata(), CURVE.lrs) and np.array_equal(curve.get_ydata(), CURVE.losses)
+    assert list(mark.get_xdata()) == [1e-3, 1e-3] and "steepest at 1.0e-03" in read_texts(axis.figure)
+
+
+def make_summary(row: str, aurocs: list[tuple[float, float, float]]) -> Summary:
+    """Seeds with their AUROC on validation, stressed validation and test."""
+    screening = {"sensitivity": 1.0, "specificity": 0.5}
+    rest = {"accuracy": 0.9, "screening": screening, "stretch_auroc_loss": {"wider": 0.0}}
+    records = tuple(
+        {"val": {"auroc": val, "stress_auroc": stress, "accuracy": 0.9}, "test": {"auroc": test} | rest}
+        for val, stress, test in aurocs
+    )
+    figures = [get_figures(record) for record in records]
+    mean = {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
+    return Summary(row, tuple(range(len(records))), mean, dict.fromkeys(mean, 0.0), records)
+
+
+def test_the_ablation_shows_a_dot_a_seed_and_a_bar_for_the_mean():
+    summaries = [
+        make_summary("first", [(0.99, 0.95, 0.96), (0.97, 0.91, 0.94)]),
+        make_summary("second", [(0.90, 0.80, 0.85)]),
+    ]
+    axis = plots.plot_ablation(summaries, title="seeds").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["first", "second"]
+    assert axis.yaxis_inverted()  # the first row is on top
+    drawn = [[tuple(np.round(place, 3)) for place in part.get_offsets()] for part in axis.collections]
+    # For each kind of film the bars of both rows, then the dots of each row.
+    for offset, bars, first, second in zip(
+        (-0.22, 0, 0.22), drawn[::3], drawn[1::3], drawn[2::3], strict=True
+    ):
+        assert {y for _, y in bars} == {offset, round(1 + offset, 3)}
+        assert {y for _, y in first} == {offset} and {y for _, y in second} == {round(1 + offset, 3)}
+    expected = [[0.98, 0.90], [0.99, 0.97], [0.90], [0.93, 0.80], [0.95, 0.91], [0.80]]
+    expected += [[0.95, 0.85], [0.96, 0.94], [0.85]]
+    assert [[x for x, _ in part] for part in drawn] == expected
+    texts = read_texts(axis.figure)
+    assert all(word in texts for word in ("validation", "stressed validation", "official test", "AUROC"))

@@ -6,16 +6,39 @@ import pytest
 from conftest import ROOT
 
 from pneumo_utils.config import Folders
-from pneumo_utils.evaluation.results import END, START, format_table, load_results
+from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+from pneumo_utils.evaluation.results import format_table, load_results
+from pneumo_utils.models.shipped import list_shipped, load_card
+from pneumo_utils.training.recipes import RECIPES
 
 PAGES = ["README.md", "CONTRIBUTING.md"]
 
 
-def test_the_table_is_the_one_of_the_results_file():
+def read_between(mark: str) -> str:
+    """What the README shows between two marks."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
+    return page.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+
+
+def test_the_table_is_the_one_of_the_results_file():
     rows = [r for r in load_results(ROOT / "results" / "chestxray2017.json") if r["split"] == "test"]
-    assert {row["model"] for row in rows} == {"cnn_baseline", "resnet_finetune"}
-    assert page.split(START)[1].split(END)[0].strip() == format_table(rows)
+    assert {row["model"] for row in rows} >= {"cnn_baseline", "resnet_finetune"}
+    assert read_between("results") == format_table(rows)
+
+
+def test_the_table_of_the_models_that_ship_is_that_of_their_cards():
+    assert {"cnn_baseline"} <= set(list_shipped())
+    rows = [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
+    assert read_between("shipped") == format_table(rows)
+
+
+def test_the_table_over_seeds_is_that_of_the_stored_runs():
+    records = [r for r in load_records(Folders(ROOT).stored_ablation) if r["row"] in RECIPES]
+    summaries = summarise(records)
+    rows = [summary.row for summary in summaries]
+    assert rows == [name for name in RECIPES if name in rows] and "cnn_baseline" in rows
+    assert {record["data"] for record in records} == {"chestxray2017"}
+    assert read_between("seeds") == format_summary(summaries)
 
 
 def test_the_table_is_of_the_whole_official_test_split():

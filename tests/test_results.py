@@ -1,11 +1,9 @@
 """The results file and the tables made from it."""
 
-import json
-
 import pytest
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.results import END, START, format_table, load_results, save_result, write_table
+from pneumo_utils.evaluation.results import format_table, load_results, save_result, write_between
 
 
 def make_row(model="cnn_baseline", split="test", data="chestxray2017", accuracy=0.9):
@@ -56,18 +54,32 @@ def test_an_undefined_figure_is_said_to_be_undefined():
     assert "| undefined |" in format_table([row])
 
 
-def test_a_page_gets_the_test_rows_between_its_marks(tmp_path):
-    results, page = tmp_path / "r.json", tmp_path / "README.md"
-    save_result(make_row(), results)
-    save_result(make_row(split="val", accuracy=0.99), results)
-    page.write_text(f"above\n{START}\nold\n{END}\nbelow\n")
-    write_table(results, page)
-    rows = [row for row in json.loads(results.read_text())["rows"] if row["split"] == "test"]
-    assert page.read_text() == f"above\n{START}\n{format_table(rows)}\n{END}\nbelow\n"
+PAGE = "above\n<!-- a:start -->\nold\n<!-- a:end -->\nbetween\n<!-- b:start -->\n<!-- b:end -->\nbelow\n"
 
 
-def test_a_page_without_marks_is_refused(tmp_path):
-    save_result(make_row(), tmp_path / "r.json")
-    (tmp_path / "README.md").write_text("no marks")
-    with pytest.raises(PneumoError, match="marks"):
-        write_table(tmp_path / "r.json", tmp_path / "README.md")
+def test_a_page_gets_a_text_between_the_marks_of_that_name_and_nowhere_else(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(PAGE)
+    write_between("b", "new ± 1", page)
+    expected = PAGE.replace("<!-- b:start -->\n", "<!-- b:start -->\nnew ± 1\n")
+    assert page.read_text(encoding="utf-8") == expected
+    write_between("a", "| a | table |\n| of | lines |", page)
+    assert page.read_text(encoding="utf-8") == expected.replace("old", "| a | table |\n| of | lines |")
+
+
+def test_writing_again_replaces_what_was_written(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(PAGE)
+    for text in ("first\n\nand more", "second"):
+        write_between("a", text, page)
+    assert page.read_text() == PAGE.replace("old", "second")
+
+
+@pytest.mark.parametrize("content", ["no marks", "<!-- a:start -->\n", "<!-- a:end -->\n", PAGE])
+def test_a_page_without_both_marks_is_refused_and_left_alone(tmp_path, content):
+    page = tmp_path / "README.md"
+    page.write_text(content)
+    mark = "c" if content == PAGE else "a"
+    with pytest.raises(PneumoError, match=rf"README\.md lacks the marks <!-- {mark}:start -->"):
+        write_between(mark, "new", page)
+    assert page.read_text() == content

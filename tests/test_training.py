@@ -1,4 +1,4 @@
-"""Recipes, history, the trainer and `fit`."""
+"""Recipes, history, `fit` and the stress films."""
 
 import csv
 import json
@@ -9,15 +9,13 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.models.registry import MODELS, build_model
-from pneumo_utils.runtime import make_accelerator
-from pneumo_utils.training import loop
-from pneumo_utils.training.calibration import choose_threshold
+from pneumo_utils.models.resnet import ResnetFinetune
+from pneumo_utils.training.calibration import choose_screening_threshold, choose_threshold
 from pneumo_utils.training.history import EpochRecord, load_history, save_history
 from pneumo_utils.training.loop import RANDOM_WEIGHTS_SENTENCE, fit, prepare_model
 from pneumo_utils.training.recipes import RECIPES, make_config
@@ -28,7 +26,7 @@ from pneumo_utils.training.trainer import Trainer
 @pytest.fixture(autouse=True)
 def no_download(monkeypatch):
     """The ImageNet weights are never fetched here."""
-    monkeypatch.setattr(loop, "load_imagenet_state", lambda path: None if path is None else torch.load(path))
+    monkeypatch.setattr(ResnetFinetune, "fetch_imagenet_state", lambda self: None)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +44,13 @@ def test_every_model_has_a_recipe_under_its_name():
 
 def test_a_recipe_is_changed_only_where_asked():
     assert make_config("cnn_baseline", lr=0.5, seed=None) == replace(RECIPES["cnn_baseline"], lr=0.5)
-    with pytest.raises(UsageError, match="vgg"):
+    with pytest.raises(UsageError, match=r"'vgg'.*cnn_baseline.*timm_NAME"):
         make_config("vgg")
+
+
+def test_a_backbone_of_timm_takes_the_recipe_of_efficientnet():
+    expected = replace(RECIPES["efficientnet_lite0_finetune"], model="timm_resnet10t", mixup=0.2)
+    assert make_config("timm_resnet10t", mixup=0.2, lr=None) == expected
 
 
 def test_history_is_kept_for_people_and_programs(tmp_path):
@@ -71,26 +74,41 @@ def test_fit_keeps_the_best_epoch_and_its_file(trained, tiny_config):
 
 
 def test_the_recorded_figures_are_those_of_the_kept_weights(trained, phantoms):
-    checkpoint = trained[0].checkpoint
-    val = phantoms[1]
-    logits = predict_logits(checkpoint.build_model(), val.images, transform=checkpoint.transform)
-    assert checkpoint.val_metrics["auroc"] == pytest.approx(roc_auc_score(val.labels, logits))
+    checkpoint, val = trained[0].checkpoint, phantoms[1]
     stressed = make_stress_films(val)
-    stress_logits = predict_logits(checkpoint.build_model(), stressed.images, transform=checkpoint.transform)
-    assert checkpoint.val_metrics["stress_auroc"] == pytest.approx(
-        roc_auc_score(stressed.labels, stress_logits)
+    logits, stress_logits = (
+        predict_logits(
+            checkpoint.build_model(),
+            films.images,
+            transform=checkpoint.transform,
+            flip_average=checkpoint.flip_average,
+        )
+        for films in (val, stressed)
     )
+    figures = checkpoint.val_metrics
+    assert figures["auroc"] == pytest.approx(roc_auc_score(val.labels, logits))
+    assert figures["stress_auroc"] == pytest.approx(roc_auc_score(stressed.labels, stress_logits))
     both = np.concatenate([logits, logits, logits, stress_logits])  # three stressed views of each film
     labels = np.concatenate([val.labels, val.labels, val.labels, stressed.labels])
-    threshold = choose_threshold(labels, compute_probs(both, checkpoint.temperature))
-    assert checkpoint.threshold == pytest.approx(threshold, abs=1e-6)
+    probs = compute_probs(both, checkpoint.temperature)
+    assert checkpoint.threshold == pytest.approx(choose_threshold(labels, probs), abs=1e-6)
+    assert checkpoint.screening_threshold == pytest.approx(
+        choose_screening_threshold(labels, probs), abs=1e-6
+    )
+    called = compute_probs(logits, checkpoint.temperature) >= checkpoint.threshold
+    assert figures["accuracy"] == pytest.approx((called == val.labels).mean())
+
+
+def test_the_file_holds_what_fit_returns(trained):
+    result, path, _ = trained
+    assert replace(load_checkpoint(path), state={}) == replace(result.checkpoint, state={})
 
 
 def test_the_checkpoint_says_what_it_was_trained_on(trained, phantoms, tiny_config):
     checkpoint = trained[0].checkpoint
     assert checkpoint.data_fingerprint == phantoms[0].fingerprint()
     assert checkpoint.source == "synthetic" and checkpoint.pretrained is False
-    assert checkpoint.config == replace(tiny_config, strategy="full")
+    assert checkpoint.config == replace(tiny_config, strategy="full", pretrained=False)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(phantoms, tiny_config):
@@ -125,7 +143,7 @@ def test_a_test_set_cannot_be_handed_over(phantoms, tiny_config):
             fit(tiny_config, wrong[0], val=wrong[1])
 
 
-def test_bad_requests_are_refused(phantoms, tiny_config):
+def test_bad_requests_are_refused(phantoms, tiny_config, tmp_path):
     train, val = phantoms
     with pytest.raises(UsageError, match=r"batch_size is 500.*Lower --batch_size"):
         fit(replace(tiny_config, batch_size=500), train, val=val)
@@ -133,6 +151,8 @@ def test_bad_requests_are_refused(phantoms, tiny_config):
         fit(tiny_config, train.select(train.labels == 1), val=val)
     with pytest.raises(UsageError, match="no pretrained backbone"):
         fit(replace(tiny_config, strategy="frozen"), train, val=val)
+    with pytest.raises(UsageError, match="no pretrained backbone"):
+        fit(tiny_config, train, val=val, weights_path=tmp_path / "w.pth")
 
 
 def test_a_loss_that_explodes_stops_with_a_remedy(phantoms, tiny_config, tmp_path):
@@ -170,38 +190,52 @@ def test_given_weights_start_two_stage_training(tmp_path, tiny_config):
     assert torch.allclose(model.backbone.conv1.weight, state["conv1.weight"].sum(1, keepdim=True))
 
 
-def make_trainer(strategy: str, train) -> Trainer:
-    torch.manual_seed(0)
-    config = TrainConfig(
-        model="resnet_finetune", image_size=32, num_epochs=2, batch_size=32, strategy=strategy, lr=0.01
+@pytest.mark.parametrize("strategy", ["full", "frozen"])
+def test_a_strategy_that_is_asked_for_is_kept(tmp_path, tiny_config, strategy):
+    torch.save(build_model("resnet_finetune").backbone.state_dict(), tmp_path / "w.pth")
+    config = replace(tiny_config, model="resnet_finetune", strategy=strategy)
+    assert prepare_model(config, weights_path=tmp_path / "w.pth", say=print)[1].strategy == strategy
+    assert prepare_model(config, say=lambda text: None)[1].strategy == strategy
+
+
+def test_a_random_start_asks_for_no_weights_and_says_nothing(tiny_config, monkeypatch):
+    monkeypatch.setattr(ResnetFinetune, "fetch_imagenet_state", lambda self: pytest.fail("fetched"))
+    config = replace(tiny_config, model="resnet_finetune", pretrained=False)
+    _, settled, pretrained = prepare_model(config, say=pytest.fail)
+    assert settled == replace(config, strategy="full") and pretrained is False
+
+
+def test_efficientnet_starts_from_the_weights_of_its_package(tiny_config):
+    config = replace(tiny_config, model="efficientnet_lite0_finetune")
+    model, settled, pretrained = prepare_model(config, say=pytest.fail)
+    assert (settled.strategy, pretrained) == ("two_stage", True)
+    published = model.fetch_imagenet_state()
+    assert torch.equal(model.backbone.conv_head.weight, published["conv_head.weight"])
+
+
+def test_the_model_has_the_dropout_of_the_configuration(tiny_config):
+    assert prepare_model(replace(tiny_config, dropout=0.125))[0].dropout.p == 0.125
+
+
+def test_two_stage_training_says_in_its_history_what_learnt(phantoms, tiny_config):
+    train, val = phantoms
+    config = replace(
+        tiny_config, model="timm_resnet10t", pretrained=False, strategy="two_stage", num_epochs=3
     )
-    return Trainer(config, build_model("resnet_finetune"), train, accelerator=make_accelerator())
+    result = fit(replace(config, head_epochs=1, unfreeze_epochs=2), train, val=val, say=lambda text: None)
+    # Three convolutions with a normalisation after each, then four stages of one block.
+    assert [record.stage for record in result.history] == ["head", "top 5 of 10 blocks", "all"]
+    assert result.checkpoint.config.strategy == "two_stage" and result.checkpoint.pretrained is False
 
 
-@pytest.mark.parametrize(
-    ("strategy", "epoch", "backbone_moves"),
-    [("frozen", 1, False), ("two_stage", 1, False), ("two_stage", 2, True), ("full", 1, True)],
-)
-def test_strategies_move_what_they_say(phantoms, strategy, epoch, backbone_moves):
-    trainer = make_trainer(strategy, phantoms[0])
-    before = {name: value.clone() for name, value in trainer.bare_model.state_dict().items()}
-    trainer.train_epoch(epoch)
-    moved = {name for name, v in trainer.bare_model.state_dict().items() if not torch.equal(v, before[name])}
-    assert "head.weight" in moved
-    assert any(name.startswith("backbone") for name in moved) is backbone_moves
-
-
-def test_two_stage_gives_the_backbone_a_lower_rate(phantoms):
-    trainer = make_trainer("two_stage", phantoms[0])
-    backbone, head = (group["initial_lr"] for group in trainer.optimizer.param_groups)
-    assert backbone / head == pytest.approx(trainer.config.backbone_lr_factor)
-
-
-def test_class_weights_make_both_classes_count_the_same(phantoms):
-    train = phantoms[0]
-    weights = make_trainer("full", train).class_weights.numpy()
-    assert weights[0] * (train.labels == 0).sum() == pytest.approx(weights[1] * (train.labels == 1).sum())
-    assert (weights[train.labels]).mean() == pytest.approx(1)
+@pytest.mark.parametrize("changes", [{"mixup": 0.4}, {"balance": "sampling"}, {"ema_decay": 0.0}])
+def test_every_variant_of_training_leaves_a_usable_checkpoint(phantoms, tiny_config, tmp_path, changes):
+    train, val = phantoms
+    config = replace(tiny_config, num_epochs=1, **changes)
+    fit(config, train, val=val, checkpoint_path=tmp_path / "c.pth", say=lambda text: None)
+    loaded = load_checkpoint(tmp_path / "c.pth")
+    assert loaded.config == replace(config, strategy="full", pretrained=False)
+    assert np.isfinite(predict_logits(loaded.build_model(), val.images, transform=loaded.transform)).all()
 
 
 def test_stress_films_are_changed_copies_and_always_the_same(phantoms):

@@ -57,13 +57,14 @@ def _results(arguments) -> None:
     from pneumo_utils.training.recipes import RECIPES
 
     path, page = arguments.results_path or get_folders(arguments).results, arguments.write_page
-    rows = load_results(path)
+    rows = [row for row in load_results(path) if page is None or row["split"] == "test"]
     if not rows:
-        raise PneumoError(f"{path} has no results yet. Run `make run`, or `pneumo train` and `pneumo eval`.")
+        kind = "results" if page is None else "results on test"
+        raise PneumoError(f"{path} has no {kind} yet. Run `make run`, or `pneumo train` and `pneumo eval`.")
     if page is None:
         print(format_table(rows))
     else:
-        write_between("results", format_table([row for row in rows if row["split"] == "test"]), page)
+        write_between("results", format_table(rows), page)
         cards = [load_card(name)["card"] for name in list_shipped()]
         write_between("shipped", format_table([card["figures"]["test"] for card in cards]), page)
     if arguments.ablation_path is not None:

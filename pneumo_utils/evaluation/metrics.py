@@ -1,129 +1,107 @@
 """Figures from labels and probabilities, over all films at once, with 95 % intervals by patient."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.errors import UsageError
+from pneumo_utils.evaluation.bootstrap import (
+    NUM_DRAWS,
+    compute_draws,
+    compute_interval,
+    draw_patient_weights,
+)
+from pneumo_utils.evaluation.predictions import Predictions, check_labels_and_probs
+from pneumo_utils.evaluation.weighted import compute_weighted_figures
 
-NUM_DRAWS = 2000
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What a model said of N films, and what is known of them.
-
-    Attributes:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        patients: str (N,); films of one patient are drawn together.
-        names: str (N,).
-    """
-
-    labels: np.ndarray
-    probs: np.ndarray
-    patients: np.ndarray
-    names: np.ndarray
-
-    def __post_init__(self):
-        if not np.isfinite(self.probs).all() or self.probs.min() < 0 or self.probs.max() > 1:
-            raise PneumoError("A probability is outside 0 to 1 or not a number; check the model's weights.")
+METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
+LOWER_IS_BETTER = ("brier", "ece")
 
 
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Point figures at a threshold.
 
+    Precision is the positive predictive value at the share of pneumonia that these films have; for another
+    share see `compute_predictive_values`. The expected calibration error (ece) has 15 bins of equally many
+    films. Even perfect probabilities have one above 0, for chance leaves its mark in each bin.
+
     Args:
         labels: int (N,), 0 or 1.
         probs: float (N,), P(pneumonia) in 0 to 1.
         threshold: Call it pneumonia when prob >= threshold.
 
     Returns:
-        n, accuracy, auroc, sensitivity, specificity, precision, recall (the same as sensitivity), f1,
-        each 0 to 1 or None where it is undefined (no film of a class, nothing called pneumonia), and
-        confusion as {"tn", "fp", "fn", "tp"}.
+        n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
+        confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}.
+
+    Raises:
+        PneumoError: There is no film, a label is not 0 or 1, or a probability is not in 0 to 1.
     """
-    labels, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
-    tp, fn = int((called & labels).sum()), int((~called & labels).sum())
-    fp, tn = int((called & ~labels).sum()), int((~called & ~labels).sum())
-    both = labels.any() and not labels.all()
+    check_labels_and_probs(labels, probs)
+    ill, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
+    tp, fn = int((called & ill).sum()), int((~called & ill).sum())
+    fp, tn = int((called & ~ill).sum()), int((~called & ~ill).sum())
+    ones = np.ones((1, len(ill)))
+    rows = compute_weighted_figures(labels, probs, ones, threshold=threshold)
+    figures = {name: float(row[0]) if np.isfinite(row[0]) else None for name, row in rows.items()}
     return {
-        "n": len(labels),
-        "accuracy": _divide(tp + tn, len(labels)),
-        "auroc": float(roc_auc_score(labels, probs)) if both else None,
-        "sensitivity": _divide(tp, tp + fn),
-        "specificity": _divide(tn, tn + fp),
-        "precision": _divide(tp, tp + fp),
-        "recall": _divide(tp, tp + fn),
-        "f1": _divide(2 * tp, 2 * tp + fp + fn),
+        "n": len(ill),
+        **figures,
+        "recall": figures["sensitivity"],
         "confusion": {"tn": tn, "fp": fp, "fn": fn, "tp": tp},
+        "undefined": _explain_undefined(tn, fp, fn, tp),
     }
 
 
-def _divide(numerator: int, denominator: int) -> float | None:
-    return numerator / denominator if denominator else None
+def _explain_undefined(tn: int, fp: int, fn: int, tp: int) -> dict[str, str]:
+    """Why which figures are undefined, from the four counts."""
+    ranks = ("auroc", "auprc", "balanced_accuracy")
+    causes = (
+        (tn + fp, (*ranks, "specificity"), f"no film is {CLASS_NAMES[0]}"),
+        (tp + fn, (*ranks, "sensitivity", "recall"), f"no film is {CLASS_NAMES[1]}"),
+        (tp + fp, ("precision",), "no film is called pneumonia"),
+        (tn + fn, ("npv",), "no film is called normal"),
+        (tp + fp + fn, ("f1",), f"no film is {CLASS_NAMES[1]} or called so"),
+    )
+    return {name: reason for count, names, reason in causes if not count for name in names}
 
 
-def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> np.ndarray:
-    """Bootstrap draws: how often each film counts when patients are drawn with replacement.
+def compute_predictive_values(sensitivity, specificity, *, prevalence: float) -> tuple:
+    """Positive and negative predictive value where pneumonia is as common as stated (Bayes' rule).
 
-    Args:
-        patients: str (N,).
-        num_draws: D, 1 or more.
-        seed: The same seed gives the same draws, so that two models can be compared draw by draw.
-
-    Returns:
-        float64 (D, N), whole numbers; films of one patient share theirs.
-    """
-    unique, index = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=num_draws)
-    return counts[:, index].astype(np.float64)
-
-
-def compute_draws(
-    predictions: Predictions, weights: np.ndarray, *, threshold: float
-) -> dict[str, np.ndarray]:
-    """The figures of each bootstrap draw, all draws at once.
+    Given the draws of `compute_draws`, it gives draws that `compute_interval` turns into intervals.
 
     Args:
-        predictions: Of N films.
-        weights: float (D, N), from `draw_patient_weights`.
-        threshold: Call it pneumonia when prob >= threshold.
+        sensitivity: 0 to 1, a number or an array; None or NaN where it is undefined.
+        specificity: 0 to 1, of the same shape.
+        prevalence: Share of pneumonia among those examined, 0 to 1.
 
     Returns:
-        For each name in `METRICS`, float (D,); NaN where a draw leaves a figure undefined.
+        PPV and NPV, 0 to 1, of the shape given; NaN where no film is called so.
+
+    Raises:
+        UsageError: A number is outside 0 to 1.
     """
-    labels, called = predictions.labels == 1, predictions.probs >= threshold
-    tp, fn = weights @ (called & labels), weights @ (~called & labels)
-    fp, tn = weights @ (called & ~labels), weights @ (~called & ~labels)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "accuracy": (tp + tn) / (tp + tn + fp + fn),
-            "auroc": _weighted_auroc(labels, predictions.probs, weights),
-            "sensitivity": tp / (tp + fn),
-            "specificity": tn / (tn + fp),
-            "precision": tp / (tp + fp),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-        }
-
-
-def _weighted_auroc(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of (pneumonia, normal) pairs ranked rightly, ties counting half, for each row of weights."""
-    _, rank = np.unique(probs, return_inverse=True)
-    steps = np.eye(rank.max() + 1)[rank]  # (N, K): which of the K different probabilities a film has
-    positive, negative = (weights * labels) @ steps, (weights * ~labels) @ steps
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = positive.sum(1) * negative.sum(1)
-    return (positive * (below + negative / 2)).sum(1) / pairs
+    sensitivity, specificity = (np.asarray(value, dtype=np.float64) for value in (sensitivity, specificity))
+    for name, value in (("sensitivity", sensitivity), ("specificity", specificity)):
+        if np.any((value < 0) | (value > 1)):
+            raise UsageError(f"{name} is {value}; expected 0 to 1.")
+    if not 0 <= prevalence <= 1:
+        raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
+    tp, fn = sensitivity * prevalence, (1 - sensitivity) * prevalence
+    fp, tn = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
+    with np.errstate(invalid="ignore"):
+        return tp / (tp + fp), tn / (tn + fn)
 
 
 def compute_intervals(
     predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
 ) -> dict[str, tuple[float | None, float | None]]:
     """95 % percentile intervals of the figures, by a bootstrap over patients.
+
+    Two cases to read with care: a share of exactly 0 or 1 never varies, so that its interval has no width
+    however few films there are; and the ece of a draw holds more chance than that of the films, so that its
+    interval lies high.
 
     Args:
         predictions: Of N films.
@@ -132,19 +110,14 @@ def compute_intervals(
         seed: Of the draws.
 
     Returns:
-        (low, high) for each name in `METRICS`; None and None where every draw leaves it undefined.
+        (low, high) for each name in `METRICS`; None and None where every draw leaves it undefined, and for
+        all figures where the films are of one patient, for one patient tells nothing of others.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
+    if predictions.num_patients < 2:
+        return dict.fromkeys(METRICS, (None, None))
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws, seed=seed)
     draws = compute_draws(predictions, weights, threshold=threshold)
-    return {name: _interval(values) for name, values in draws.items()}
-
-
-def _interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None, None
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+    return {name: compute_interval(values) for name, values in draws.items()}

@@ -79,6 +79,8 @@ def _with_interval(row: dict, name: str, factor: float, form: str) -> str:
     if row[name] is None:
         return "undefined"
     low, high = row["intervals"][name]
+    if low is None:  # films of one patient
+        return f"{row[name] * factor:{form}} (no interval)"
     return f"{row[name] * factor:{form}} ({low * factor:{form}} to {high * factor:{form}})"
 
 

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from pneumo_utils.data.sources import DataChoice, load_split
+from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint
@@ -26,14 +27,18 @@ def combine(checkpoints: list[Checkpoint], *, ensemble: bool) -> Checkpoint:
     """One checkpoint out of several seeds of one recipe, its weights rounded to half precision.
 
     Args:
-        checkpoints: One or more, of the same recipe.
+        checkpoints: One or more, of the same recipe, start and films.
         ensemble: Average the logits of all; else take the one that ranks stressed validation films best.
 
     Raises:
-        ValueError: The checkpoints differ in more than their seed.
+        PneumoError: The checkpoints differ in more than their seed.
     """
-    if len({replace(checkpoint.config, seed=0) for checkpoint in checkpoints}) != 1:
-        raise ValueError("the checkpoints are of different recipes")
+    kinds = {(replace(c.config, seed=0), c.pretrained, c.source, c.data_fingerprint) for c in checkpoints}
+    if len(kinds) != 1:
+        raise PneumoError(
+            "The checkpoints are of different recipes, starts or films; expected seeds of one recipe. "
+            "Run `pneumo ablation --keep` again."
+        )
     best = max(checkpoints, key=lambda checkpoint: checkpoint.val_metrics["stress_auroc"])
     if ensemble and len(checkpoints) > 1:
         state = {

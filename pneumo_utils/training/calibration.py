@@ -13,8 +13,9 @@ from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
 
 SCREENING_SENSITIVITY = 0.95
-"""What screening promises. On validation half as many misses are allowed: the rest is kept in reserve for
-films that differ more."""
+"""What screening promises, on validation films as they are and on their stressed copies."""
+RULE_IN_SPECIFICITY = 0.95
+"""What ruling in promises, likewise."""
 
 
 def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
@@ -58,7 +59,8 @@ def choose_operating_points(
 ) -> dict[str, float]:
     """Temperature from the plain validation films, thresholds from these and the stressed ones.
 
-    Nobody knows how far the films of tomorrow will lie from the plain ones, so both kinds have half a say.
+    Nobody knows how far the films of tomorrow will lie from the plain ones: in the balanced threshold both
+    kinds have half a say, and the screening threshold keeps its promise on both.
 
     Args:
         logits: float (N,), of validation films.
@@ -72,11 +74,14 @@ def choose_operating_points(
     temperature, num_views = fit_temperature(logits, labels), len(stress_labels) // len(labels)
     both_labels = np.concatenate([np.tile(labels, num_views), stress_labels])
     both_logits = np.concatenate([np.tile(logits, num_views), stress_logits])
-    probs = compute_probs(both_logits, temperature)
+    screening = (
+        choose_screening_threshold(films, compute_probs(scores, temperature))
+        for films, scores in ((labels, logits), (stress_labels, stress_logits))
+    )
     return {
         "temperature": temperature,
-        "threshold": choose_threshold(both_labels, probs),
-        "screening_threshold": choose_screening_threshold(both_labels, probs),
+        "threshold": choose_threshold(both_labels, compute_probs(both_logits, temperature)),
+        "screening_threshold": min(screening),
     }
 
 
@@ -122,7 +127,7 @@ def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
 
 
 def choose_screening_threshold(
-    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = 1 - (1 - SCREENING_SENSITIVITY) / 2
+    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = SCREENING_SENSITIVITY
 ) -> float:
     """The screening point: the highest threshold that still finds most pneumonias.
 
@@ -138,7 +143,33 @@ def choose_screening_threshold(
     return _move_between(thresholds[np.flatnonzero(reached >= sensitivity)[0]], probs)
 
 
+def choose_rule_in_threshold(
+    labels: np.ndarray, probs: np.ndarray, *, specificity: float = RULE_IN_SPECIFICITY
+) -> float:
+    """The rule-in point: the lowest threshold that still leaves most of the healthy alone.
+
+    Args:
+        labels: int (N,), 0 or 1, both present.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        specificity: What is asked for, above 0 to 1.
+
+    Returns:
+        A threshold in 0 to 1, halfway between two neighbouring probabilities; the next number above 1,
+        which calls nothing pneumonia, where normal films of probability 1 leave no other.
+    """
+    normal = np.sort(np.asarray(probs)[np.asarray(labels) == 0])
+    candidates = np.append(np.unique(probs), np.inf)
+    reached = np.searchsorted(normal, candidates) / len(normal)
+    threshold = candidates[np.flatnonzero(reached >= specificity)[0]]
+    if threshold == np.inf and np.max(probs) == 1:
+        return float(np.nextafter(1.0, 2.0))
+    return _move_between(threshold, probs)
+
+
 def _move_between(threshold: float, probs: np.ndarray) -> float:
     """Halfway from a threshold to the next lower probability."""
     below, upper = np.asarray(probs)[np.asarray(probs) < threshold], min(threshold, 1.0)
-    return float((upper + below.max()) / 2) if len(below) else float(upper)
+    if not len(below):
+        return float(upper)
+    middle = (upper + below.max()) / 2
+    return float(middle if middle > below.max() else upper)  # neighbouring floats have nothing between them

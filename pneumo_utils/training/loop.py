@@ -137,8 +137,20 @@ def fit(
 def _require_fit_data(config: TrainConfig, train: XrayDataset, val: XrayDataset) -> None:
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
-    train.require_both_classes()
+    require_train_films(config, train)
     val.require_both_classes()
+
+
+def require_train_films(config: TrainConfig, train: XrayDataset) -> None:
+    """Nothing, if a model can be trained on these films.
+
+    Raises:
+        ValueError: They are of another split than "train".
+        PneumoError: A class has no film, or the batch is larger than the set.
+    """
+    if train.split != "train":
+        raise ValueError(f"Training was handed {train.split} films; expected train.")
+    train.require_both_classes()
     if config.batch_size > len(train):
         raise UsageError(
             f"batch_size is {config.batch_size} and the train split has {len(train)} films; expected a "

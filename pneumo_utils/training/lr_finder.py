@@ -11,7 +11,7 @@ from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
-from pneumo_utils.training.loop import prepare_model
+from pneumo_utils.training.loop import prepare_model, require_train_films
 from pneumo_utils.training.trainer import Trainer
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1.0
@@ -58,7 +58,8 @@ def find_lr(
         The curve with the suggestion.
 
     Raises:
-        UsageError: There are fewer than 10 steps.
+        ValueError: `train` is of another split: no validation or test film can be handed over.
+        UsageError: There are fewer than 10 steps, or the batch is larger than the set.
         PneumoError: The loss was no number after a few steps.
 
     Source:
@@ -67,6 +68,7 @@ def find_lr(
     """
     if num_steps < 10:
         raise UsageError(f"steps is {num_steps}; expected 10 or more.")
+    require_train_films(config, train)
     keep_freed_memory()
     set_seed(config.seed)
     model, config, _ = prepare_model(config, weights_path=weights_path, say=say)

@@ -10,7 +10,7 @@ RECIPES: dict[str, TrainConfig] = {
     "cnn_baseline": TrainConfig(model="cnn_baseline", image_size=128, num_epochs=14, lr=3e-3),
     "resnet_finetune": TrainConfig(model="resnet_finetune", image_size=64, num_epochs=5, lr=1e-3),
     "efficientnet_lite0_finetune": TrainConfig(
-        model="efficientnet_lite0_finetune", image_size=128, num_epochs=5, lr=1e-3, strategy="full"
+        model="efficientnet_lite0_finetune", image_size=128, num_epochs=5, lr=5e-4, strategy="full"
     ),
 }
 

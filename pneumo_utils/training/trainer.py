@@ -53,8 +53,8 @@ class Trainer:
         config, total = self.config, len(self.blocks)
         if config.strategy != "two_stage":
             return 0 if config.strategy == "frozen" else total
-        share = (epoch - config.head_epochs) / config.unfreeze_epochs
-        return math.ceil(total * min(max(share, 0), 1))
+        done = min(max(epoch - config.head_epochs, 0), config.unfreeze_epochs)
+        return math.ceil(total * done / config.unfreeze_epochs)
 
     def stage(self, epoch: int) -> str:
         """Which part learns in an epoch, counted from 1: "head", "top K of N blocks" or "all"."""

@@ -1,0 +1,180 @@
+"""From trained checkpoints to a model that ships: which weights, which choices, which figures."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_checkpoint
+
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.sources import DataChoice
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation import shipping
+from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.evaluation.shipping import KNOWN_FAILURES, combine, describe_card, ship, write_page
+from pneumo_utils.models.predict import predict_logits
+from pneumo_utils.models.shipped import load_card, load_shipped, round_to_half
+from pneumo_utils.training.calibration import calibrate
+from pneumo_utils.training.stress import make_stress_films
+
+MODEL = "cnn_baseline"
+CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
+
+
+def make_seeds(*stress_aurocs: float, **changes) -> list:
+    """Checkpoints of the seeds 5, 6, ... of one recipe, with what they reached on stressed films."""
+    return [
+        make_checkpoint(
+            seed=5 + i,
+            source="synthetic",
+            data_fingerprint="ab",
+            val_metrics={"epoch": 2, "auroc": 0.99 - i / 100, "stress_auroc": stress_auroc},
+            **changes,
+        )
+        for i, stress_auroc in enumerate(stress_aurocs)
+    ]
+
+
+@pytest.fixture(scope="module")
+def films(phantoms):
+    train, val = phantoms
+    return {"train": train, "val": val, "test": make_phantoms(40, image_size=32, split="test")}
+
+
+@pytest.fixture
+def ship_to(monkeypatch, films):
+    """Ships to a folder, on few films, and returns the page's path."""
+
+    def run(folder, *, checkpoints=None, ensemble=False, films=films):
+        monkeypatch.setattr(shipping, "load_split", lambda choice, split, *, image_size: films[split])
+        checkpoints = checkpoints or make_seeds(0.7, 0.9, 0.8)
+        return ship(checkpoints, ensemble=ensemble, choice=CHOICE, folder=folder)
+
+    return run
+
+
+def test_one_network_is_the_one_that_ranks_stressed_validation_films_best():
+    seeds = make_seeds(0.7, 0.9, 0.8)
+    best = combine(seeds, ensemble=False)
+    assert best.config.seed == 6 and best.num_members == 1 and best.model_name == MODEL
+    assert all(torch.equal(best.state[name], value) for name, value in round_to_half(seeds[1]).items())
+
+
+def test_an_ensemble_answers_with_the_mean_logit_of_its_rounded_members():
+    seeds = make_seeds(0.7, 0.9, 0.8)
+    ensemble = combine(seeds, ensemble=True)
+    assert (ensemble.num_members, ensemble.model_name) == (3, f"{MODEL}_ensemble")
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+    rounded = [replace(seed, state=round_to_half(seed)).build_model() for seed in seeds]
+    logits = [predict_logits(member, images, transform=ensemble.transform) for member in rounded]
+    got = predict_logits(ensemble.build_model(), images, transform=ensemble.transform)
+    assert got == pytest.approx(np.mean(logits, axis=0), abs=1e-6)
+
+
+def test_an_ensemble_of_one_is_that_one():
+    (seed,) = make_seeds(0.7)
+    ensemble = combine([seed], ensemble=True)
+    assert ensemble.num_members == 1 and set(ensemble.state) == set(seed.state)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": TrainConfig(model=MODEL, image_size=32, lr=0.5)},
+        {"pretrained": True},
+        {"source": "chestxray2017"},
+        {"data_fingerprint": "cd"},
+    ],
+)
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_checkpoints_that_differ_in_more_than_their_seed_are_refused(change, ensemble):
+    first, second = make_seeds(0.7, 0.9)
+    with pytest.raises(PneumoError, match="different recipes"):
+        combine([first, replace(second, **change)], ensemble=ensemble)
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_three_files_are_written_and_their_figures_are_those_of_the_model_in_them(
+    ship_to, tmp_path, films, ensemble
+):
+    page = ship_to(tmp_path / "new", ensemble=ensemble)
+    name = MODEL + "_ensemble" * ensemble
+    assert page == tmp_path / "new" / f"{name}.md"
+    written = sorted(path.name for path in page.parent.iterdir())
+    assert written == [f"{name}.json", f"{name}.md", f"{name}.safetensors"]
+    card = load_card(name, page.parent)["card"]
+    for split in ("val", "test"):
+        row, _ = evaluate(load_shipped(name, page.parent), films[split])
+        expected = json.loads(json.dumps(row))
+        assert card["figures"][split] | {"date": None} == expected | {"date": None}
+
+
+def test_the_choices_are_made_on_the_rounded_weights_and_on_validation_alone(ship_to, tmp_path, films):
+    ship_to(tmp_path / "a")
+    shipped = load_shipped(MODEL, tmp_path / "a")
+    again = calibrate(shipped, films["val"], make_stress_films(films["val"]))
+    for name in ("threshold", "screening_threshold", "temperature", "flip_average", "val_metrics"):
+        assert getattr(again, name) == getattr(shipped, name), name
+    others = films | {"test": make_phantoms(30, image_size=32, split="test", seed=9)}
+    ship_to(tmp_path / "b", films=others)
+    choices = [load_card(MODEL, tmp_path / folder)["checkpoint"] for folder in ("a", "b")]
+    assert choices[0] == choices[1]
+
+
+def test_the_card_says_where_the_model_comes_from(ship_to, tmp_path):
+    ship_to(tmp_path)
+    ship_to(tmp_path, ensemble=True)
+    one, many = (load_card(name, tmp_path)["card"] for name in (MODEL, f"{MODEL}_ensemble"))
+    assert (one["seeds"], one["chosen_from_seeds"]) == ([6], [5, 6, 7])
+    assert (many["seeds"], many["chosen_from_seeds"]) == ([5, 6, 7], [5, 6, 7])
+    assert one["chosen_on"] == many["chosen_on"] == "val"
+    num_values = sum(value.numel() for value in make_checkpoint().state.values())
+    assert (one["num_parameters"], many["num_parameters"]) == (num_values, 3 * num_values)
+    assert one["known_failures"] == list(KNOWN_FAILURES)
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_the_page_shows_the_cards_figures(ship_to, tmp_path, ensemble):
+    page = ship_to(tmp_path, ensemble=ensemble).read_text(encoding="utf-8")
+    content = load_card(MODEL + "_ensemble" * ensemble, tmp_path)
+    card, figures = content["card"], content["card"]["figures"]
+    for name in ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1"):
+        cells = []
+        for row in (figures["val"], figures["test"]):
+            low, high = row["intervals"][name]
+            cells.append(f"{row[name]:.3f} ({low:.3f} to {high:.3f})")
+        assert f"\n| {name} | {cells[0]} | {cells[1]} |\n" in page
+    assert f"\n| films | {figures['val']['n']} | 40 |\n" in page
+    for label, row in (("balanced", figures["test"]), ("screening", figures["test"]["screening"])):
+        assert re.search(rf"\n\| {label} \| {row['threshold']:.3f} \| {row['sensitivity']:.3f} \(", page)
+    assert f"{max(figures['test']['stretch_auroc_loss'].values()):.4f} at worst on test" in page
+    assert f"{card['num_parameters']:,} numbers in half precision" in page
+    assert ("the mean logit of 3 networks" in page) is ensemble
+
+
+def test_the_page_says_what_the_model_is_for_and_where_it_fails(ship_to, tmp_path):
+    page = ship_to(tmp_path).read_text(encoding="utf-8")
+    assert page.startswith("# cnn_baseline\n\n**For teaching, not for diagnosis.**")
+    failures = page.split("## Known failures")[1]
+    assert failures.strip().splitlines() == [f"- {failure}" for failure in KNOWN_FAILURES]
+    assert "Trained on: synthetic, fingerprint `ab`" in page and "from random weights" in page
+    assert "seeds 6 (the best of [5, 6, 7] on stressed validation films)" in page
+
+
+def test_the_page_is_made_from_the_card_alone(ship_to, tmp_path):
+    path = ship_to(tmp_path)
+    before = path.read_text(encoding="utf-8")
+    path.unlink()
+    assert write_page(MODEL, tmp_path) == path and path.read_text(encoding="utf-8") == before
+
+
+def test_an_undefined_figure_is_said_to_be_undefined(ship_to, tmp_path):
+    ship_to(tmp_path)
+    content = load_card(MODEL, tmp_path)
+    content["card"]["figures"]["test"]["precision"] = None  # of a model that calls nothing pneumonia
+    page = describe_card(content["checkpoint"], content["card"])
+    assert re.search(r"\n\| precision \| [^|]+ \| undefined \|\n", page)

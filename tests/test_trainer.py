@@ -1,0 +1,279 @@
+"""The trainer: which parts learn when, on which films, and by what loss."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import STILL
+from torch import nn
+
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.models.registry import build_model
+from pneumo_utils.runtime import make_accelerator
+from pneumo_utils.training.trainer import Trainer
+
+
+def make_trainer(train, *, model: str = "resnet_finetune", **changes) -> Trainer:
+    torch.manual_seed(0)
+    settings = {"image_size": 32, "num_epochs": 3, "batch_size": 32, "lr": 0.01, "strategy": "full"}
+    config = TrainConfig(model=model, **settings | changes)
+    return Trainer(config, build_model(model, dropout=config.dropout), train, accelerator=make_accelerator())
+
+
+def copy_state(model) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def find_changed(model, before: dict) -> set[str]:
+    """Names of the weights and buffers that are no longer as they were."""
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize(
+    ("num_blocks", "head_epochs", "unfreeze_epochs", "opened"),
+    [
+        (10, 1, 2, [0, 5, 10, 10]),
+        (9, 1, 2, [0, 5, 9, 9]),  # half of 9 is 4.5, rounded up
+        (10, 2, 4, [0, 0, 3, 5, 8, 10, 10]),  # 2.5 and 7.5, rounded up
+        (10, 1, 1, [0, 10, 10]),
+        (3, 3, 5, [0, 0, 0, 1, 2, 2, 3, 3]),  # 0.6, 1.2, 1.8, 2.4 and 3
+        (1, 1, 3, [0, 1, 1, 1]),
+        (25, 1, 25, [*range(26), 25]),  # one block an epoch, without an error of rounding
+    ],
+)
+def test_two_stage_opens_the_blocks_from_the_top_as_worked_out_by_hand(
+    num_blocks, head_epochs, unfreeze_epochs, opened
+):
+    config = TrainConfig(
+        model="x", strategy="two_stage", head_epochs=head_epochs, unfreeze_epochs=unfreeze_epochs
+    )
+    trainer = SimpleNamespace(config=config, blocks=[None] * num_blocks)
+    got = [Trainer.num_open_blocks(trainer, epoch) for epoch in range(1, len(opened) + 1)]
+    assert got == opened
+
+
+@pytest.mark.parametrize(("strategy", "opened"), [("frozen", [0, 0, 0]), ("full", [10, 10, 10])])
+def test_the_other_strategies_open_none_or_all_from_the_start(strategy, opened):
+    trainer = SimpleNamespace(config=TrainConfig(model="x", strategy=strategy), blocks=[None] * 10)
+    assert [Trainer.num_open_blocks(trainer, epoch) for epoch in (1, 2, 3)] == opened
+
+
+def test_a_stage_says_what_learns(phantoms):
+    trainer = make_trainer(phantoms[0], strategy="two_stage", head_epochs=1, unfreeze_epochs=2)
+    # ResNet-18 has a first convolution, its normalisation and eight residual blocks.
+    assert [trainer.stage(epoch) for epoch in (1, 2, 3)] == ["head", "top 5 of 10 blocks", "all"]
+    assert make_trainer(phantoms[0], strategy="frozen").stage(3) == "head"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "epoch", "backbone_moves"),
+    [("frozen", 1, False), ("two_stage", 1, False), ("two_stage", 2, True), ("full", 1, True)],
+)
+def test_strategies_move_what_they_say(phantoms, strategy, epoch, backbone_moves):
+    trainer = make_trainer(phantoms[0], strategy=strategy)
+    before = copy_state(trainer.bare_model)
+    trainer.train_epoch(epoch)
+    moved = find_changed(trainer.bare_model, before)
+    assert "head.weight" in moved
+    assert any(name.startswith("backbone") for name in moved) is backbone_moves
+
+
+@pytest.mark.parametrize("model", ["resnet_finetune", "timm_resnet10t"])
+@pytest.mark.parametrize("num_open", [0, 2, None])
+def test_closed_blocks_keep_weights_and_normalisation_statistics(phantoms, model, num_open):
+    trainer = make_trainer(phantoms[0], model=model, strategy="two_stage")
+    blocks = trainer.blocks
+    num_open = len(blocks) if num_open is None else num_open
+    before = [copy_state(block) for block in blocks]
+    trainer.open_blocks(num_open)
+    for batch in trainer.draw_batches():
+        trainer.step(batch)
+    for index, block in enumerate(blocks):
+        is_open, changed = index >= len(blocks) - num_open, find_changed(block, before[index])
+        assert changed == (set(block.state_dict()) if is_open else set()), index  # all of it, or nothing
+
+
+def test_a_block_that_was_opened_learns_and_one_that_was_closed_again_does_not(phantoms):
+    trainer = make_trainer(phantoms[0], strategy="two_stage")
+    trainer.open_blocks(10)
+    trainer.step(trainer.draw_batches()[0])
+    trainer.open_blocks(0)
+    before = copy_state(trainer.bare_model.backbone)
+    trainer.step(trainer.draw_batches()[0])
+    assert find_changed(trainer.bare_model.backbone, before) == set()
+
+
+def test_validation_leaves_closed_blocks_closed_and_dropout_on(phantoms):
+    trainer = make_trainer(phantoms[0], strategy="two_stage")
+    trainer.open_blocks(4)
+    trainer.predict(phantoms[1].images)
+    assert [block.training for block in trainer.blocks] == [False] * 6 + [True] * 4
+    assert trainer.bare_model.dropout.training and trainer.bare_model.head.training
+
+
+def test_class_weights_make_both_classes_count_the_same(phantoms):
+    train = phantoms[0]
+    weights = make_trainer(train, balance="weights").class_weights.numpy()
+    assert weights[0] * (train.labels == 0).sum() == pytest.approx(weights[1] * (train.labels == 1).sum())
+    assert (weights[train.labels]).mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("balance", ["sampling", "none"])
+def test_otherwise_no_film_weighs_more_than_another(phantoms, balance):
+    assert make_trainer(phantoms[0], balance=balance).class_weights.tolist() == [1, 1]
+
+
+def make_unbalanced(num_normal: int, num_pneumonia: int) -> XrayDataset:
+    labels = np.repeat([0, 1], [num_normal, num_pneumonia])
+    names = np.array([f"f{i}" for i in range(len(labels))])
+    images = np.zeros((len(labels), 32, 32), np.uint8)
+    return XrayDataset(images, labels, names, names, names, "synthetic", "train")
+
+
+def test_balanced_sampling_draws_both_classes_about_equally_and_each_film_of_a_class_too():
+    films = make_unbalanced(10, 90)
+    trainer = make_trainer(films, model="cnn_baseline", balance="sampling", batch_size=10)
+    drawn = torch.cat([batch for _ in range(40) for batch in trainer.draw_batches()]).numpy()
+    assert len(drawn) == 4000
+    # Four standard deviations of a share of 4000: 4 sqrt(.25 / 4000) = 0.032.
+    assert films.labels[drawn].mean() == pytest.approx(0.5, abs=0.032)
+    # Each normal film is drawn 4000 / 2 / 10 = 200 times, with a deviation of about sqrt(200) = 14.
+    assert np.bincount(drawn, minlength=100)[:10] == pytest.approx([200] * 10, abs=4 * 14)
+    # Each of the other 90 films 4000 / 2 / 90 = 22 times, with about sqrt(22) = 4.7.
+    assert np.bincount(drawn, minlength=100)[10:] == pytest.approx([22] * 90, abs=5 * 4.7)
+
+
+@pytest.mark.parametrize("balance", ["weights", "none"])
+def test_otherwise_each_film_is_drawn_at_most_once_an_epoch(balance):
+    trainer = make_trainer(make_unbalanced(10, 25), model="cnn_baseline", balance=balance, batch_size=10)
+    epochs = [trainer.draw_batches() for _ in range(2)]
+    assert [len(batch) for batch in epochs[0]] == [10, 10, 10]  # of 35: the rest is no whole batch
+    orders = [torch.cat(batches).tolist() for batches in epochs]
+    assert all(len(set(order)) == 30 and set(order) <= set(range(35)) for order in orders)
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampling"])
+def test_the_order_of_films_follows_from_the_seed(balance):
+    films = make_unbalanced(10, 30)
+    first, again, other = (
+        torch.cat(make_trainer(films, model="cnn_baseline", balance=balance, seed=seed).draw_batches())
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+class Watched:
+    """A trainer that takes one step, with what went into the network and what came out of it."""
+
+    def __init__(self, films: XrayDataset, index: list[int], **changes):
+        settings = {"model": "cnn_baseline", "augmentation": STILL, "dropout": 0.0} | changes
+        self.trainer = make_trainer(films, **settings)
+        self.trainer.bare_model.register_forward_hook(self._watch)
+        self.index = torch.tensor(index)
+        self.loss = self.trainer.step(self.index)
+        self.films = self.trainer.transform(torch.from_numpy(films.images[index]))
+
+    def _watch(self, model, inputs, logits):
+        self.inputs, self.logits = inputs[0].detach().clone(), logits.detach().clone().double().numpy()
+
+
+def compute_cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    probs = 1 / (1 + np.exp(-logits))
+    return -targets * np.log(probs) - (1 - targets) * np.log(1 - probs)
+
+
+def test_without_mixup_the_films_and_the_smoothed_labels_go_in_as_they_are(phantoms):
+    train, index = phantoms[0], [0, 1, 2, 3, 4, 5, 6, 7]
+    seen = Watched(train, index, label_smoothing=0.1, balance="weights")
+    assert torch.allclose(seen.inputs, seen.films, atol=1e-3)
+    labels = train.labels[index]
+    targets = np.where(labels == 1, 0.9, 0.1)  # a share of 0.1 of each label goes to the other class
+    weights = np.array([len(train) / 2 / (train.labels == label).sum() for label in labels])
+    expected = (weights * compute_cross_entropy(seen.logits, targets)).mean()
+    assert seen.loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_mixup_blends_films_and_labels_with_the_same_share(phantoms, seed):
+    train = phantoms[0]
+    normal, pneumonia = np.flatnonzero(train.labels == 0)[:3], np.flatnonzero(train.labels == 1)[:4]
+    index = [*normal, *pneumonia]
+    seen = Watched(train, index, mixup=0.4, label_smoothing=0.1, balance="weights", seed=seed)
+    # The share by which each film is blended with the one at its place from the end, read off the pixels.
+    partners = seen.films.flip(0)
+    pairs, blended = (seen.films - partners).flatten(), (seen.inputs - partners).flatten()
+    share = ((pairs @ blended) / (pairs @ pairs)).item()
+    assert torch.allclose(seen.inputs, share * seen.films + (1 - share) * partners, atol=1e-3)
+    labels = train.labels[index]
+    targets = np.where(labels == 1, 0.9, 0.1)
+    weights = np.array([len(train) / 2 / (train.labels == label).sum() for label in labels])
+    targets, weights = (share * x + (1 - share) * x[::-1] for x in (targets, weights))
+    expected = (weights * compute_cross_entropy(seen.logits, targets)).mean()
+    assert 0 <= share <= 1 and seen.loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_shares_of_mixup_follow_the_beta_distribution(phantoms):
+    trainer = make_trainer(phantoms[0], model="cnn_baseline", mixup=0.5, augmentation=STILL)
+    inputs, index = [], torch.tensor([0, 1])
+    trainer.bare_model.register_forward_pre_hook(lambda model, args: inputs.append(args[0].clone()))
+    with torch.no_grad():
+        for _ in range(300):
+            trainer._compute_loss(index)
+    first, second = trainer.transform(trainer.images[index])
+    shares = np.array(
+        [((x[0] - second) * (first - second)).sum() / ((first - second) ** 2).sum() for x in inputs]
+    )
+    # Beta(1/2, 1/2) is the arcsine law: P(share < x) = 2 / pi * arcsin(sqrt(x)).
+    for x in (0.1, 0.25, 0.5, 0.75, 0.9):
+        expected = 2 / np.pi * np.arcsin(np.sqrt(x))
+        # Four standard deviations of a share of 300.
+        assert (shares < x).mean() == pytest.approx(
+            expected, abs=4 * np.sqrt(expected * (1 - expected) / 300)
+        )
+
+
+def test_the_loss_that_is_reported_is_the_mean_over_the_steps(phantoms):
+    trainer, losses = make_trainer(phantoms[0], model="cnn_baseline"), []
+    mean = trainer.train_epoch(1, on_step=losses.append)
+    assert len(losses) == len(phantoms[0]) // 32 == trainer.steps_per_epoch
+    assert mean == pytest.approx(sum(losses) / len(losses))
+
+
+def test_without_averaging_the_weights_that_are_kept_are_the_last_ones(phantoms):
+    trainer = make_trainer(phantoms[0], model="cnn_baseline", ema_decay=0.0)
+    trainer.train_epoch(1)
+    assert find_changed(trainer.bare_model, trainer.get_state()) == set()
+
+
+def test_averaged_weights_move_by_the_share_that_the_decay_leaves(phantoms):
+    trainer = make_trainer(phantoms[0], model="cnn_baseline", ema_decay=0.5)
+    weights, kept = [], []
+    for batch in trainer.draw_batches()[:3]:
+        trainer.step(batch)
+        weights.append(trainer.bare_model.head.weight.detach().clone())
+        kept.append(trainer.get_state()["head.weight"])
+    # The first step's weights are taken as they are. Then the decay is the smaller of 0.5 and
+    # (1 + steps) / (10 + steps): 2/11 after one step, 3/12 after two.
+    assert torch.allclose(kept[0], weights[0])
+    assert torch.allclose(kept[1], 2 / 11 * kept[0] + 9 / 11 * weights[1], atol=1e-6)
+    assert torch.allclose(kept[2], 3 / 12 * kept[1] + 9 / 12 * weights[2], atol=1e-6)
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_spoilt(phantoms):
+    trainer = make_trainer(phantoms[0], model="cnn_baseline")
+    nn.init.constant_(trainer.bare_model.head.bias, float("nan"))
+    before = copy_state(trainer.bare_model.features)
+    with pytest.raises(PneumoError, match=r"loss became nan.*Lower --lr \(it is 0\.01\)"):
+        trainer.train_epoch(1)
+    for name, value in trainer.bare_model.features.named_parameters():
+        assert torch.equal(value, before[name])
+
+
+def test_the_rate_that_is_shown_is_the_heads(phantoms):
+    trainer = make_trainer(phantoms[0], strategy="two_stage", backbone_lr_factor=0.25, schedule="cosine")
+    assert trainer.lr == pytest.approx(0.01)
+    assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.0025)
