@@ -101,7 +101,7 @@ def test_the_operating_points_are_those_worked_out_by_hand():
     # class are called rightly, and nowhere else are the two shares as close; the next lower logit is .3.
     assert points["threshold"] == pytest.approx((prob(0.5) + prob(0.3)) / 2)
     # Both plain pneumonias are found from -1 downwards, the next lower plain logit is -2; both stressed
-    # ones from .3 downwards, the next lower stressed logit is -1.5. The lower point keeps the promise on both.
+    # ones from .3 downwards, the next lower stressed logit is -1.5. The lower point keeps it on both.
     plain_point, stressed_point = (prob(-1) + prob(-2)) / 2, (prob(0.3) + prob(-1.5)) / 2
     assert points["screening_threshold"] == pytest.approx(min(plain_point, stressed_point))
     assert set(points) == {"temperature", "threshold", "screening_threshold"}
