@@ -1,6 +1,7 @@
 """The upload panel: uploads as ipywidgets 7 and 8 hold them, its answers, and that it keeps no film."""
 
 import contextlib
+import copy
 import io
 import logging
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 import traitlets
 from nbclient import NotebookClient
+from nbclient.exceptions import CellTimeoutError
 from PIL import Image
 
 from pneumo_utils.config import TrainConfig
@@ -280,11 +282,22 @@ panel.children[1].set_state({"error": "", "value": [
 """
 
 
+def execute(notebook, *, attempts: int = 3):
+    """Runs a notebook; again where the client waits for a reply although its kernel is idle, which happens."""
+    for attempt in range(1, attempts + 1):
+        fresh = copy.deepcopy(notebook)
+        try:
+            NotebookClient(fresh, timeout=90, startup_timeout=300, kernel_name="python3").execute()
+            return fresh
+        except CellTimeoutError:
+            if attempt == attempts:
+                raise
+
+
 @needs_8
 def test_in_a_kernel_the_answers_land_in_the_output_and_no_film_in_the_notebook():
     cells = [nbformat.v4.new_code_cell(source) for source in (IN_A_KERNEL, UPLOAD)]
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3").execute()
+    notebook = execute(nbformat.v4.new_notebook(cells=cells))
     (saved,) = notebook.metadata.widgets.values()
     states = saved["state"].values()
     (answers,) = [entry["state"]["outputs"] for entry in states if entry["model_name"] == "OutputModel"]
