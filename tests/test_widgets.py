@@ -283,7 +283,7 @@ panel.children[1].set_state({"error": "", "value": [
 
 
 def execute(notebook, *, attempts: int = 3):
-    """Runs a notebook; again where the client waits for a reply although its kernel is idle, which happens."""
+    """Runs a notebook; again where the client, as happens, waits for a reply of a kernel that is idle."""
     for attempt in range(1, attempts + 1):
         fresh = copy.deepcopy(notebook)
         try:
