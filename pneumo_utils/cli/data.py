@@ -1,6 +1,8 @@
 """`pneumo data`."""
 
-from pneumo_utils.cli.common import flag
+from pathlib import Path
+
+from pneumo_utils.cli.common import flag, get_folders, say
 
 
 def add_commands(commands) -> None:
@@ -19,6 +21,7 @@ def add_commands(commands) -> None:
     info = actions.add_parser("info", help="say which data is taken, and count its films")
     flag(info, "data", default="auto", help="auto, a source or a folder")
     info.set_defaults(run=_data_info)
+    _add_audit(actions)
 
 
 def _data_download(arguments) -> None:
@@ -46,3 +49,28 @@ def _data_info(arguments) -> None:
         dataset = load_split(choice, split, image_size=FAST_IMAGE_SIZE)
         counts = ", ".join(f"{count} {name}" for name, count in dataset.class_counts().items())
         print(f"{split}: {len(dataset)} films ({counts}), {len(set(dataset.patients))} patients")
+
+
+def _add_audit(actions) -> None:
+    text = "what to know of a folder of films: leaks, repeats, damage, and what gives the label away"
+    audit = actions.add_parser("audit", help=text, description=f"{text.capitalize()}.")
+    audit.add_argument("folder", type=Path, help="holds NORMAL and PNEUMONIA, or train, val, test with these")
+    flag(audit, "json", action="store_true", help="the figures on standard output, nothing else there")
+    flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
+    flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
+    audit.set_defaults(run=_data_audit)
+
+
+def _data_audit(arguments) -> None:
+    from pneumo_utils.data.audit.report import format_json, format_text, save_audit
+    from pneumo_utils.data.audit.summary import make_findings, summarise
+    from pneumo_utils.data.audit.table import read_facts
+
+    table = read_facts(arguments.folder)
+    summary = summarise(table)
+    findings = make_findings(summary)
+    build = get_folders(arguments).build
+    json_path, html_path = build / "audit.json", arguments.html or build / "audit.html"
+    save_audit(table, summary, findings=findings, json_path=json_path, html_path=html_path)
+    print(format_json(summary, findings) if arguments.json else format_text(summary, findings))
+    say(f"The page is {html_path}, the figures are in {json_path}")
