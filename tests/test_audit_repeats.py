@@ -32,22 +32,24 @@ def test_identical_films_are_counted_within_and_across_borders(tmp_path):
         "test/PNEUMONIA/person9_virus_9.png": 3,  # both labels
         "train/NORMAL/IM-0005-0001.png": 4,
         "test/NORMAL/IM-0005-0002.png": 4,  # in two splits
+        "train/NORMAL/IM-0006-0001.png": 6,
+        "test/NORMAL/IM-0006-0002.png": 6,  # once more
         "train/PNEUMONIA/alone.png": 5,
     }
     for place, seed in places.items():
         write(tmp_path, place, seed)
     summary = summarise(read_facts(tmp_path))
     found = summary["duplicates"]["identical"]
-    assert found["groups"] == 4 and found["films"] == 3 + 2 + 2 + 2
+    assert found["groups"] == 5 and found["films"] == 3 + 2 + 2 + 2 + 2
     assert found["within_split"] == {"train": 2, "test": 1}
-    assert (found["across_splits"], found["across_classes"], found["across_patients"]) == (1, 1, 2)
+    assert (found["across_splits"], found["across_classes"], found["across_patients"]) == (2, 1, 2)
     # The one group that crosses no border comes last.
     assert found["names"][-1] == [f"train/PNEUMONIA/person1_virus_{i}.png" for i in (1, 2)]
-    assert summary["counts"]["train"]["different"] == 7 - 2 - 1  # three are one, two are one
+    assert summary["counts"]["train"]["different"] == 8 - 2 - 1  # three are one, two are one
     assert summary["duplicates"]["near"]["pairs"] == 0  # identical ones are not told twice
     serious = titles(summary, "serious")
     assert "1 group of identical films with both labels" in serious
-    assert "1 group of identical films in more than one split" in serious
+    assert "2 groups of identical films in more than one split" in serious
 
 
 def test_foreign_names_of_identical_films_are_not_taken_for_patients(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
+from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.errors import PneumoError
@@ -50,6 +51,17 @@ def test_delong_worked_out_by_hand():
     got = compute_delong(labels, np.array([0.9, 0.4, 0.6, 0.5, 0.1]), np.array([0.9, 0.8, 0.3, 0.2, 0.1]))
     assert got.value == pytest.approx(1 / 3, abs=1e-12)
     assert got.z == pytest.approx(2 / np.sqrt(5), abs=1e-12)
+
+
+def test_delongs_interval_is_the_one_that_proc_publishes_for_the_irises():
+    # pROC for R, on Species == "setosa" and Sepal.Length: AUROC 0.9586, 95 % interval 0.9302 to 0.987 (DeLong),
+    # published at github.com/RaulSanchezVazquez/roc_curve_with_confidence_intervals. A model that says the same
+    # of every flower has an AUROC of 1/2 without any spread, so that the difference has the other's spread.
+    lengths = load_iris().data[:, 0]
+    probs, others = (lengths - lengths.min()) / np.ptp(lengths), (load_iris().target != 0).astype(int)
+    got = compute_delong(others, np.full(150, 0.5), probs)
+    published = np.array([0.9586, 0.9302, 0.9870]) - 0.5
+    assert np.array([got.value, got.low, got.high]) == pytest.approx(published, abs=0.00005)
 
 
 def test_a_model_ranks_like_itself():

