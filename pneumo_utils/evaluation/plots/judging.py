@@ -1,0 +1,90 @@
+"""What a model says of films whose labels are known."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.evaluation.metrics import Predictions, compute_metrics
+from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic
+
+
+def plot_confusion(
+    predictions: Predictions, *, threshold: float, title: str, synthetic: bool = False
+) -> Figure:
+    """The four kinds of outcome as a table of counts and shares of the true class."""
+    confusion = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)["confusion"]
+    counts = np.array([[confusion["tn"], confusion["fp"]], [confusion["fn"], confusion["tp"]]])
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    texts = [
+        [f"{n}\n{share:.1%}" for n, share in zip(*row, strict=True)]
+        for row in zip(counts, shares, strict=True)
+    ]
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, axis = plt.subplots(figsize=(4.2, 3.6))
+        sns.heatmap(
+            shares,
+            annot=texts,
+            fmt="",
+            cmap="Blues",
+            vmin=0,
+            vmax=1,
+            cbar=False,
+            ax=axis,
+            xticklabels=CLASS_NAMES,
+            yticklabels=CLASS_NAMES,
+            annot_kws={"fontsize": 12},
+        )
+        axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
+        axis.set_title(mark_synthetic(title, synthetic))
+    return figure
+
+
+def plot_roc(
+    predictions: dict[str, Predictions], *, thresholds: dict[str, float], title: str, synthetic: bool = False
+) -> Figure:
+    """ROC curves of several models, each with a mark at its threshold.
+
+    Args:
+        predictions: By model name, on the same films.
+        thresholds: By model name.
+        title: Of the figure.
+        synthetic: Whether to mark it.
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(5.2, 4.6))
+        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
+            false_alarms, sensitivity, _ = roc_curve(p.labels, p.probs)
+            figures = compute_metrics(p.labels, p.probs, threshold=thresholds[name])
+            axis.plot(false_alarms, sensitivity, color=colour, label=f"{name}, AUROC {figures['auroc']:.3f}")
+            axis.plot(1 - figures["specificity"], figures["sensitivity"], "o", color=colour, markersize=9)
+        axis.plot([0, 1], [0, 1], ":", color="0.5", label="chance")
+        axis.set(
+            xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02)
+        )
+        axis.set_title(mark_synthetic(title, synthetic))
+        mark = "the dot is the threshold chosen on validation"
+        axis.legend(loc="lower right", title=mark, fontsize=9, title_fontsize=9)
+    return figure
+
+
+def plot_probs(predictions: Predictions, *, threshold: float, title: str, synthetic: bool = False) -> Figure:
+    """How a model's probabilities are spread in each class, with its threshold."""
+    bins = np.linspace(0, 1, 31)
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.5, 3.2))
+        for label, name in enumerate(CLASS_NAMES):
+            axis.hist(
+                predictions.probs[predictions.labels == label],
+                bins,
+                color=COLOURS[label],
+                alpha=0.6,
+                label=name,
+            )
+        axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
+        axis.set(xlabel="P(pneumonia)", ylabel="films")
+        axis.set_title(mark_synthetic(title, synthetic))
+        axis.legend()
+    return figure
