@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REAL_FILMS, make_checkpoint, make_folder, run_pneumo
+from conftest import REAL_FILMS, make_checkpoint, make_film, make_folder, run_pneumo
+from PIL import Image
 
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError
@@ -56,6 +57,32 @@ def test_eval_answers_in_json_and_nothing_else(home):
 def test_eval_takes_validation_unless_test_is_asked_for(home):
     done = run_pneumo("eval", "--model", MODEL, "--json", cwd=home, module=True)
     assert json.loads(done.stdout)["split"] == "val"
+
+
+def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tmp_path):
+    for label, name in enumerate(("normal", "pneumonia")):
+        (tmp_path / "clinic" / name).mkdir(parents=True)
+        for i in range(4):
+            film = make_film(i, bright=bool(label), shape=(200, 200) if i else (100, 120))
+            Image.fromarray(film).save(tmp_path / "clinic" / name / f"{i}.png")
+    done = run_pneumo("eval", "--model", MODEL, "--data", tmp_path / "clinic", "--json", cwd=home)
+    row = json.loads(done.stdout)
+    assert (row["data"], row["split"], row["n"]) == ("folder clinic", "test", 8)
+    assert "2 of 8 films differ from the training films" in done.stderr
+    assert set(row["warnings"]) == {"normal/0.png", "pneumonia/0.png"}
+    assert "120 x 100" in row["warnings"]["normal/0.png"]
+    refused = run_pneumo("train", "--model", MODEL, "--data", tmp_path / "clinic", cwd=home)
+    assert refused.returncode != 0 and "has no train split" in refused.stderr
+
+
+def test_eval_of_one_class_leaves_undefined_what_is_undefined(home, tmp_path):
+    (tmp_path / "ward" / "PNEUMONIA").mkdir(parents=True)
+    for i in range(3):
+        Image.fromarray(make_film(i, shape=(200, 200))).save(tmp_path / "ward" / "PNEUMONIA" / f"{i}.png")
+    done = run_pneumo("eval", "--model", MODEL, "--data", tmp_path / "ward", "--json", cwd=home)
+    row = json.loads(done.stdout)
+    assert row["auroc"] is None and row["undefined"]["auroc"] == "no film is NORMAL"
+    assert 0 <= row["sensitivity"] <= 1 and row["specificity"] is None
 
 
 def test_inference_takes_files_and_folders_in_order(home):

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pneumo_utils.data.image_io import load_image
 from pneumo_utils.errors import ImageError
-from pneumo_utils.inference.guard import check_film
+from pneumo_utils.inference.guard import check_film, survey_films
 
 ORIGINALS = Path(__file__).parents[2] / "shared/data/chest_xray_original_sample"
 
@@ -107,3 +108,18 @@ def test_real_films_give_no_warning():
     paths = sorted(ORIGINALS.glob("*/*.jpeg"))[::3]
     assert len(paths) >= 20
     assert {path.name: w for path in paths if (w := check_film(load_image(path)))} == {}
+
+
+def test_films_of_elsewhere_are_surveyed_by_name(tmp_path):
+    places = {
+        "fine.png": make_film(),
+        "small.png": make_film(100, 120),
+        "blank.png": make_film(low=5, high=5),
+    }
+    for name, film in places.items():
+        Image.fromarray(film).save(tmp_path / name)
+    (tmp_path / "torn.png").write_bytes((tmp_path / "fine.png").read_bytes()[:300])
+    found = survey_films([tmp_path / name for name in [*places, "torn.png"]], folder=tmp_path)
+    assert list(found) == ["small.png", "blank.png", "torn.png"]
+    assert "120 x 100" in found["small.png"] and "blank" in found["blank.png"]
+    assert "damaged" in found["torn.png"]

@@ -54,9 +54,9 @@ def test_delong_worked_out_by_hand():
 
 
 def test_delongs_interval_is_the_one_that_proc_publishes_for_the_irises():
-    # pROC for R, on Species == "setosa" and Sepal.Length: AUROC 0.9586, 95 % interval 0.9302 to 0.987 (DeLong),
-    # published at github.com/RaulSanchezVazquez/roc_curve_with_confidence_intervals. A model that says the same
-    # of every flower has an AUROC of 1/2 without any spread, so that the difference has the other's spread.
+    # pROC for R, on Species == "setosa" and Sepal.Length: AUROC 0.9586, 95 % interval 0.9302 to 0.987
+    # (DeLong), published at github.com/RaulSanchezVazquez/roc_curve_with_confidence_intervals. A model that
+    # says the same of every flower has an AUROC of 1/2 without any spread: the difference has the other's.
     lengths = load_iris().data[:, 0]
     probs, others = (lengths - lengths.min()) / np.ptp(lengths), (load_iris().target != 0).astype(int)
     got = compute_delong(others, np.full(150, 0.5), probs)

@@ -1,5 +1,7 @@
 """Figures: what they show, and that phantoms are marked in each."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import plots
 from pneumo_utils.evaluation.ablation import Summary, get_figures
 from pneumo_utils.evaluation.metrics import Predictions
+from pneumo_utils.evaluation.pairwise import compare_all
 from pneumo_utils.training.history import EpochRecord
 from pneumo_utils.training.lr_finder import LrCurve
 
@@ -43,6 +46,16 @@ def read_texts(figure) -> str:
     return "\n".join(found)
 
 
+def make_comparisons(predictions):
+    """The model against itself and against one that ranks the other way round."""
+    models = {
+        "m": predictions,
+        "same": predictions,
+        "reverse": replace(predictions, probs=1 - predictions.probs),
+    }
+    return compare_all(models, thresholds=dict.fromkeys(models, 0.5), num_draws=50)
+
+
 def make_figures(films, predictions, synthetic):
     shared = {"title": "t", "synthetic": synthetic}
     return {
@@ -50,6 +63,10 @@ def make_figures(films, predictions, synthetic):
         "lr": plots.plot_lr_curve(CURVE, **shared),
         "confusion": plots.plot_confusion(predictions, threshold=0.5, **shared),
         "probs": plots.plot_probs(predictions, threshold=0.5, **shared),
+        "precision": plots.plot_precision_recall({"m": predictions}, **shared),
+        "reliability": plots.plot_reliability({"m": predictions}, **shared),
+        "decision": plots.plot_decision_curve({"m": predictions}, **shared),
+        "comparisons": plots.plot_comparisons(make_comparisons(predictions), **shared),
         "roc": plots.plot_roc({"m": predictions}, thresholds={"m": 0.5}, **shared),
     }
 
@@ -81,6 +98,51 @@ def test_the_roc_curve_is_marked_at_the_threshold(predictions):
     assert dots[0].get_ydata()[0] == pytest.approx(3 / 4)
     # Of the 3 x 4 pairs of a normal film and one with pneumonia only (.7, .3) is ranked wrongly.
     assert f"AUROC {11 / 12:.3f}" in read_texts(axis.figure)
+
+
+def test_the_roc_curve_of_one_patient_has_no_band(predictions):
+    alone = replace(predictions, patients=np.full(7, "p"))
+    shaded = [
+        len(plots.plot_roc({"m": p}, thresholds={"m": 0.5}, title="t").axes[0].collections)
+        for p in (predictions, alone)
+    ]
+    assert shaded == [1, 0]
+
+
+def test_precision_is_drawn_over_recall(predictions):
+    axis = plots.plot_precision_recall({"m": predictions}, title="t").axes[0]
+    curve, chance = axis.lines
+    # From the top: ill, ill, ill, well, ill. Three of four are found with no false alarm, all four with one.
+    precision = dict(zip(np.round(curve.get_xdata(), 2), curve.get_ydata(), strict=True))
+    assert precision[0.5] == precision[0.75] == 1 and precision[0.76] == precision[1.0] == pytest.approx(
+        4 / 5
+    )
+    assert chance.get_ydata()[0] == pytest.approx(4 / 7)
+    assert "57% of the films are ill" in read_texts(axis.figure)
+
+
+def test_the_reliability_diagram_shows_what_was_said_and_what_was_so(predictions):
+    axis = plots.plot_reliability({"m": predictions}, title="t").axes[0]
+    said, so = axis.lines[1].get_data()  # fewer films than bins: each film is a bin of its own
+    np.testing.assert_allclose(said, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9, 0.95])
+    np.testing.assert_array_equal(so, [0, 0, 1, 0, 1, 1, 1])
+
+
+def test_the_decision_curve_shows_the_net_benefit(predictions):
+    model, treat_all, none = plots.plot_decision_curve({"m": predictions}, title="t").axes[0].lines
+    # At 0.5 a needless treatment costs as much as a found pneumonia brings: 3 found, 1 alarm, 7 films.
+    assert model.get_ydata()[49] == pytest.approx((3 - 1) / 7)
+    assert treat_all.get_ydata()[49] == pytest.approx((4 - 3) / 7)
+    assert set(none.get_ydata()) == {0}
+
+
+def test_differences_of_models_are_told_apart_from_none(predictions):
+    axis = plots.plot_comparisons(make_comparisons(predictions), title="t").axes[0]
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert labels[:2] == ["auroc: same\nminus m", "auroc: reverse\nminus m"] and len(labels) == 6
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
+    assert dots[0].get_xdata()[0] == 0  # a model and itself
+    assert dots[1].get_xdata()[0] == pytest.approx(1 / 12 - 11 / 12)
 
 
 def test_the_history_marks_the_epoch_that_is_kept():

@@ -6,6 +6,9 @@ from pathlib import Path
 from pneumo_utils.cli.common import MODEL_HELP, add_common, find_model, flag, get_folders, say, say_skipped
 from pneumo_utils.errors import PneumoError
 
+NUM_SAID = 5
+"""Warnings that are said; the results file has all."""
+
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
@@ -18,9 +21,8 @@ def _add_eval(commands) -> None:
     flag(parser, "model", required=True, help=MODEL_HELP)
     flag(parser, "checkpoint_path", type=Path, help="your own; else the one that ships")
     flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
-    flag(
-        parser, "split", default="val", choices=("train", "val", "test"), help="val, unless test is asked for"
-    )
+    text = "val if left out; a folder without splits is always judged whole"
+    flag(parser, "split", choices=("train", "val", "test"), help=text)
     add_common(parser)
     parser.set_defaults(run=_eval)
 
@@ -33,11 +35,29 @@ def _eval(arguments) -> None:
 
     choice = choose_data(arguments.data)
     say(choice.sentence)
-    dataset = load_split(choice, arguments.split, image_size=checkpoint.config.image_size)
+    split = arguments.split or ("test" if choice.source == "folder" else "val")
+    dataset = load_split(choice, split, image_size=checkpoint.config.image_size)
     say_skipped(dataset)
     row, _ = evaluate(checkpoint, dataset)
+    if choice.source == "folder":
+        row["warnings"] = _survey(choice.folder)
     save_result(row, get_folders(arguments).results)
     print(json.dumps(row) if arguments.json else format_table([row]))
+
+
+def _survey(folder: Path) -> dict[str, str]:
+    """Says how films from elsewhere differ from those of the course; all of it, by file name."""
+    from pneumo_utils.data.class_folders import list_class_films
+    from pneumo_utils.inference.guard import survey_films
+
+    films = list_class_films(folder)
+    warnings = survey_films((film.path for film in films), folder=folder)
+    say(f"{len(warnings)} of {len(films)} films differ from the training films in size, shape or tones.")
+    for name, text in list(warnings.items())[:NUM_SAID]:
+        say(f"  {name}: {text}")
+    if len(warnings) > NUM_SAID:
+        say("  ... and so on; the results file has them all.")
+    return warnings
 
 
 def _add_results(commands) -> None:

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.data.dataset import XrayDataset
-
-COLUMNS = ("images", "labels", "patients", "subtypes", "names")
+from pneumo_utils.data.dataset import COLUMNS, XrayDataset
 
 
 def load_cached(path: Path, *, key: dict, build: Callable[[], XrayDataset]) -> XrayDataset:
@@ -43,7 +41,7 @@ def _read(path: Path, digest: str) -> XrayDataset | None:
             about = json.loads(str(file["about"]))
             if about["digest"] != digest:
                 return None
-            arrays = {name: file[name] for name in COLUMNS}
+            arrays = {name: file[name] for name in COLUMNS if name in file or name != "sizes"}
         return XrayDataset(
             **arrays, source=about["source"], split=about["split"], skipped=tuple(about["skipped"])
         )
@@ -63,7 +61,8 @@ def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
     temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, about=about, **{name: getattr(dataset, name) for name in COLUMNS})
+        arrays = {name: getattr(dataset, name) for name in COLUMNS}
+        np.savez(temporary, about=about, **{name: a for name, a in arrays.items() if a is not None})
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):  # a cache that cannot be kept costs time, not the run

@@ -9,6 +9,8 @@ from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.errors import PneumoError
 
 SPLITS = ("train", "val", "test")
+COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")
+"""What an `XrayDataset` keeps of each film."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,11 @@ class XrayDataset:
             split. A source that does not know its patients gives each film a key of its own.
         subtypes: str (N,), "normal", "bacterial", "viral", or "unknown".
         names: str (N,), file name or a made-up one.
-        source: "chestxray2017", "pneumoniamnist" or "synthetic".
+        source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder NAME" for films of elsewhere.
         split: "train", "val" or "test": what the films may be used for.
         skipped: Names of damaged files that were left out.
+        sizes: int64 (N, 2), height and width of each film as it was stored, pixels; None where the source
+            does not know.
     """
 
     images: np.ndarray
@@ -35,6 +39,7 @@ class XrayDataset:
     source: str
     split: str
     skipped: tuple[str, ...] = ()
+    sizes: np.ndarray | None = None
 
     def __post_init__(self):
         n = len(self.images)
@@ -45,6 +50,8 @@ class XrayDataset:
         for name in ("labels", "patients", "subtypes", "names"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(f"{name} has shape {getattr(self, name).shape}; expected ({n},).")
+        if self.sizes is not None and self.sizes.shape != (n, 2):
+            raise ValueError(f"sizes has shape {self.sizes.shape}; expected ({n}, 2).")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,7 +72,7 @@ class XrayDataset:
 
     def select(self, index, *, split: str | None = None) -> "XrayDataset":
         """The films at `index` (ints or a mask), kept in that order, as a data set of their own."""
-        columns = ("images", "labels", "patients", "subtypes", "names")
+        columns = [name for name in COLUMNS if getattr(self, name) is not None]
         chosen = {name: getattr(self, name)[index] for name in columns}
         return replace(self, **chosen, split=split or self.split)
 

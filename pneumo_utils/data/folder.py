@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image
+from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image, measure_image
 from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import ImageError, PneumoError
 
@@ -99,7 +99,14 @@ def parse_name(name: str, label: int) -> tuple[str, str]:
     return match["patient"] or match["series"], subtype
 
 
-def read_films(films: list[FilmFile], *, image_size: int, split: str, max_films: int | None) -> XrayDataset:
+def read_films(
+    films: list[FilmFile],
+    *,
+    image_size: int,
+    split: str,
+    max_films: int | None,
+    source: str = "chestxray2017",
+) -> XrayDataset:
     """Decodes films, several at a time, with a progress bar.
 
     Args:
@@ -107,6 +114,7 @@ def read_films(films: list[FilmFile], *, image_size: int, split: str, max_films:
         image_size: Height and width they are squashed to, pixels.
         split: "train" or "test".
         max_films: At most about this many, for the short mode; None reads all.
+        source: What the films are called.
 
     Returns:
         The films that could be read; the names of the others are in `skipped`.
@@ -117,9 +125,9 @@ def read_films(films: list[FilmFile], *, image_size: int, split: str, max_films:
     chosen = choose_films(np.array([film.label for film in films]), max_films)
     films = [films[index] for index in chosen]
 
-    def read(film: FilmFile) -> np.ndarray | ImageError:
+    def read(film: FilmFile) -> tuple[np.ndarray, tuple[int, int]] | ImageError:
         try:
-            return load_image(film.path, image_size=image_size)
+            return load_image(film.path, image_size=image_size), measure_image(film.path)
         except ImageError as error:
             return error
 
@@ -131,12 +139,13 @@ def read_films(films: list[FilmFile], *, image_size: int, split: str, max_films:
     _require_mostly_readable(films, results)
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
     return XrayDataset(
-        images=np.stack([results[index] for index in good]),
+        images=np.stack([results[index][0] for index in good]),
         labels=np.array([films[index].label for index in good], dtype=np.int64),
         patients=np.array([films[index].patient for index in good]),
         subtypes=np.array([films[index].subtype for index in good]),
         names=np.array([films[index].path.name for index in good]),
-        source="chestxray2017",
+        sizes=np.array([results[index][1] for index in good], dtype=np.int64),
+        source=source,
         split=split,
         skipped=tuple(
             film.path.name for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)

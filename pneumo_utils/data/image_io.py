@@ -23,6 +23,7 @@ IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 80_000_000  # about four times a large digital film
 MIN_SIDE = 16
+UNREADABLE = "The data is damaged, cut short or of a rare kind; export the film anew."
 
 # The readers are called by name. `Image.open` would judge the size first, by a limit that is global to
 # the process and with a warning, and it opens a JPEG that carries a preview as an image of two frames.
@@ -64,6 +65,35 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
     return np.array(Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR))
 
 
+def measure_image(path: str | Path) -> tuple[int, int]:
+    """Height and width of an image file as it is stored, pixels, from its header.
+
+    Args:
+        path: A file that `load_image` reads.
+
+    Raises:
+        ImageError: There is no such file, or `load_image` would not read it either.
+    """
+    try:
+        with open(path, "rb") as stream:
+            reader = _choose_reader(stream.read(12))
+            stream.seek(0)
+            image = reader(stream)
+            return image.height, image.width
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(UNREADABLE) from error
+
+
+def _choose_reader(start: bytes):
+    """The reader for a file that starts with these bytes, 12 or more."""
+    reader = next((r for magics, r in _READERS.items() if start.startswith(magics)), None)
+    if reader is None or (reader is WebPImageFile and start[8:12] != b"WEBP"):
+        raise ImageError("This is no JPEG, PNG, BMP, TIFF or WEBP image; export the film as PNG or JPEG.")
+    return reader
+
+
 def _read_bytes(source) -> bytes:
     if isinstance(source, (str, Path)):
         try:
@@ -96,9 +126,7 @@ def _decode(data: bytes, *, draft_size: int | None) -> np.ndarray:
     """uint8 (H, W); a JPEG much larger than `draft_size` comes at a half, a quarter or an eighth."""
     if data[128:132] == b"DICM":
         raise ImageError("DICOM files are not read yet; export the film as PNG.")
-    reader = next((r for magics, r in _READERS.items() if data.startswith(magics)), None)
-    if reader is None or (reader is WebPImageFile and data[8:12] != b"WEBP"):
-        raise ImageError("This is no JPEG, PNG, BMP, TIFF or WEBP image; export the film as PNG or JPEG.")
+    reader = _choose_reader(data)
     try:
         image = reader(io.BytesIO(data))
         _check_size(image.height, image.width)
@@ -119,7 +147,7 @@ def _decode(data: bytes, *, draft_size: int | None) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise ImageError(f"The image has more than {MAX_PIXELS:,} pixels; export it smaller.") from error
     except Exception as error:  # damaged bytes make a decoder fail in a dozen ways, all with one meaning
-        raise ImageError("The data is damaged, cut short or of a rare kind; export the film anew.") from error
+        raise ImageError(UNREADABLE) from error
 
 
 def _grey_from_pillow(image: Image.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The sources of films, by name, and the choice among them: one function each, one registry."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 from pneumo_utils.config import FAST_MAX_FILMS, Folders, default_folders, is_fast
 from pneumo_utils.data import pneumoniamnist
 from pneumo_utils.data.cache import load_cached
+from pneumo_utils.data.class_folders import find_class_folders, list_class_films
 from pneumo_utils.data.dataset import SPLITS, XrayDataset
-from pneumo_utils.data.folder import find_dataset_folder, list_films, read_films
+from pneumo_utils.data.folder import FilmFile, find_dataset_folder, list_films, read_films
 from pneumo_utils.data.image_io import READ_VERSION
 from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
@@ -24,7 +26,8 @@ class DataChoice:
     """Which source is taken, where it lies and why.
 
     Attributes:
-        source: "chestxray2017", "pneumoniamnist" or "synthetic".
+        source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder" for films of elsewhere, which
+            can be judged and not trained on.
         folder: Where its files lie; None for phantoms, which are made.
         sentence: What was taken, and how to get the full set where it is not that.
     """
@@ -37,7 +40,8 @@ class DataChoice:
 def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataChoice:
     """Turns the word after `--data` into a source.
 
-    "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
+    A folder holds `train` and `test` in the layout of ChestXRay2017, or, to be judged only, the two class
+    folders. "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
     cached PneumoniaMNIST, else downloads PneumoniaMNIST at 64 px, else, without network, phantoms.
 
     Args:
@@ -60,6 +64,8 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
     if data == "pneumoniamnist":
         return DataChoice("pneumoniamnist", folders.data / "medmnist", "Data: PneumoniaMNIST, as asked for.")
     folder = folders.data / "chest_xray" if data == "chestxray2017" else _find_folder(data, folders)
+    if find_class_folders(folder):
+        return DataChoice("folder", folder, f"Data: the films of the folder {folder.name}, to be judged.")
     folder = find_dataset_folder(folder)
     return DataChoice("chestxray2017", folder, f"Data: ChestXRay2017 from the folder {folder.name}.")
 
@@ -107,33 +113,45 @@ def load_split(
         folders: Where the cache is kept; the project's own if None.
 
     Returns:
-        Films of both classes. In short mode at most a few hundred.
+        Films of both classes; of one or both where the source is "folder". In short mode at most a few
+        hundred.
 
     Raises:
-        UsageError: There is no such split.
+        UsageError: There is no such split, or the source has none.
         PneumoError: The films cannot be had, or a class has none.
     """
     if split not in SPLITS:
         raise UsageError(f"The split is {split!r}; expected one of {', '.join(SPLITS)}.")
     max_films = FAST_MAX_FILMS if is_fast() else None
     load = SOURCES[choice.source]
-    return load(
-        choice.folder, split, image_size, max_films, folders or default_folders()
-    ).require_both_classes()
+    films = load(choice.folder, split, image_size, max_films, folders or default_folders())
+    return films if choice.source == "folder" else films.require_both_classes()
 
 
 def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDataset:
     official = "test" if split == "test" else "train"
-    films = list_films(folder, official)
+    settings = {"image_size": image_size, "split": official, "max_films": max_films}
+    films = _read_once(list_films(folder, official), f"chestxray2017-{official}", folders, **settings)
+    return _cut(films, split)
+
+
+def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
+    if split != "test":
+        raise UsageError(
+            f"The folder {folder.name} has no {split} split; its films can be judged only, with --split test."
+        )
+    place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
+    settings = {"image_size": image_size, "split": "test", "max_films": max_films}
+    settings["source"] = f"folder {folder.resolve().name}"
+    return _read_once(list_class_films(folder), f"folder-{place}", folders, **settings)
+
+
+def _read_once(films: list[FilmFile], name: str, folders: Folders, **settings) -> XrayDataset:
+    """`read_films`, its outcome kept in the cache."""
     listing = [[f.path.name, f.label, f.path.stat().st_size, f.path.stat().st_mtime_ns] for f in films]
-    key = {"read": READ_VERSION, "size": image_size, "max_films": max_films, "films": listing}
-    path = folders.data / "cache" / f"chestxray2017-{official}-{image_size}-{max_films or 'all'}.npz"
-    dataset = load_cached(
-        path,
-        key=key,
-        build=lambda: read_films(films, image_size=image_size, split=official, max_films=max_films),
-    )
-    return _cut(dataset, split)
+    key = {"read": READ_VERSION, **settings, "films": listing}
+    path = folders.data / "cache" / f"{name}-{settings['image_size']}-{settings['max_films'] or 'all'}.npz"
+    return load_cached(path, key=key, build=lambda: read_films(films, **settings))
 
 
 def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:
@@ -155,6 +173,7 @@ def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayD
 
 SOURCES: dict[str, Callable[..., XrayDataset]] = {
     "chestxray2017": _load_chestxray2017,
+    "folder": _load_folder,
     "pneumoniamnist": _load_pneumoniamnist,
     "synthetic": _load_synthetic,
 }

@@ -1,7 +1,12 @@
 """What can be said against an image before a model looks at it."""
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 
+from pneumo_utils.data.image_io import load_image
 from pneumo_utils.errors import ImageError
 
 # Measured on 120 original training films of ChestXRay2017, 60 of each class, then set well outside:
@@ -40,6 +45,31 @@ def check_film(image: np.ndarray) -> list[str]:
             "are expected; choose another image."
         )
     return _check_shape(*image.shape) + _check_levels(image)
+
+
+def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
+    """What the guard has to say of films that were not made for this course.
+
+    Args:
+        paths: Image files below `folder`, each read in full size.
+        folder: What their names in the answer are relative to.
+
+    Returns:
+        The sentences by the file's name, `NORMAL/1.png`, for those films only that differ from the training
+        films; a blank or damaged one has its reason there.
+    """
+    paths = list(paths)
+    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+        found = pool.map(_describe, paths)
+        named = zip((path.relative_to(folder).as_posix() for path in paths), found, strict=True)
+        return {name: text for name, text in named if text}
+
+
+def _describe(path: Path) -> str:
+    try:
+        return " ".join(check_film(load_image(path)))
+    except ImageError as error:
+        return str(error)
 
 
 def _check_shape(height: int, width: int) -> list[str]:

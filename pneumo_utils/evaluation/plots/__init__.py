@@ -1,7 +1,14 @@
 """Figures, all of one family: one module a subject, all reached as `plots.NAME`."""
 
+from pneumo_utils.evaluation.plots.curves import (
+    plot_comparisons,
+    plot_decision_curve,
+    plot_precision_recall,
+    plot_reliability,
+    plot_roc,
+)
 from pneumo_utils.evaluation.plots.films import plot_class_counts, plot_intensities, show_batch, show_films
-from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs, plot_roc
+from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
@@ -11,11 +18,15 @@ __all__ = [
     "mark_synthetic",
     "plot_ablation",
     "plot_class_counts",
+    "plot_comparisons",
     "plot_confusion",
+    "plot_decision_curve",
     "plot_history",
     "plot_intensities",
     "plot_lr_curve",
+    "plot_precision_recall",
     "plot_probs",
+    "plot_reliability",
     "plot_roc",
     "save_figure",
     "show_batch",

@@ -4,7 +4,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.evaluation.metrics import Predictions, compute_metrics
@@ -39,34 +38,6 @@ def plot_confusion(
         )
         axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
         axis.set_title(mark_synthetic(title, synthetic))
-    return figure
-
-
-def plot_roc(
-    predictions: dict[str, Predictions], *, thresholds: dict[str, float], title: str, synthetic: bool = False
-) -> Figure:
-    """ROC curves of several models, each with a mark at its threshold.
-
-    Args:
-        predictions: By model name, on the same films.
-        thresholds: By model name.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.2, 4.6))
-        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
-            false_alarms, sensitivity, _ = roc_curve(p.labels, p.probs)
-            figures = compute_metrics(p.labels, p.probs, threshold=thresholds[name])
-            axis.plot(false_alarms, sensitivity, color=colour, label=f"{name}, AUROC {figures['auroc']:.3f}")
-            axis.plot(1 - figures["specificity"], figures["sensitivity"], "o", color=colour, markersize=9)
-        axis.plot([0, 1], [0, 1], ":", color="0.5", label="chance")
-        axis.set(
-            xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02)
-        )
-        axis.set_title(mark_synthetic(title, synthetic))
-        mark = "the dot is the threshold chosen on validation"
-        axis.legend(loc="lower right", title=mark, fontsize=9, title_fontsize=9)
     return figure
 
 
