@@ -12,10 +12,11 @@ from conftest import ROOT, run_pneumo
 from test_audit import make_blobs, write
 
 from pneumo_utils.data.audit import charts
-from pneumo_utils.data.audit.pictures import choose_marked, make_image
+from pneumo_utils.data.audit.pictures import choose_marked
 from pneumo_utils.data.audit.report import build_page, format_json, format_text
 from pneumo_utils.data.audit.summary import make_findings, summarise
 from pneumo_utils.data.audit.table import read_facts
+from pneumo_utils.page import parts
 
 VOID = {"meta", "img", "br"}
 
@@ -78,7 +79,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(audit):
 
 def test_the_template_goes_into_the_wheel():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert (ROOT / "pneumo_utils/data/audit" / packaged["pneumo_utils.data.audit"][0]).is_file()
+    assert (ROOT / "pneumo_utils/data/audit" / packaged["pneumo_utils.page"][0]).is_file()
 
 
 def test_the_page_says_what_the_figures_say(audit):
@@ -151,13 +152,15 @@ def test_bars_reach_from_chance_to_certainty():
 
 
 def test_lists_are_cut_and_say_so():
-    text = charts.make_list("names", [f"film {i}" for i in range(1000)])
-    assert text.count("<li>") == charts.MAX_NAMES + 1 and "and 970 more" in text
-    assert charts.make_list("names", []) == ""
+    text = parts.make_list("names", [f"film {i}" for i in range(1000)])
+    assert text.count("<li>") == parts.MAX_NAMES + 1 and "and 970 more" in text
+    assert parts.make_list("names", []) == ""
 
 
 def test_a_marked_film_is_framed():
-    plain, framed = (make_image(np.zeros((60, 60), np.uint8), "x", boxes=b) for b in ((), [(20, 20, 30, 30)]))
+    plain, framed = (
+        parts.make_image(np.zeros((60, 60), np.uint8), "x", boxes=b) for b in ((), [(20, 20, 30, 30)])
+    )
     assert plain != framed
 
 

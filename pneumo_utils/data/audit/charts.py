@@ -1,4 +1,4 @@
-"""Tables, bars, histograms and lists as HTML and SVG that need nothing from outside the page."""
+"""Bars and histograms as HTML and SVG, and figures as words."""
 
 from html import escape
 
@@ -9,19 +9,6 @@ from pneumo_utils.config import CLASS_NAMES
 COLOURS = dict(zip(CLASS_NAMES, ("#2a6f97", "#c8553d"), strict=True))
 WIDTH, HEIGHT, MARGIN = 320, 120, 18  # of a histogram, SVG units
 MAX_BINS = 40
-MAX_NAMES = 30
-
-
-def make_table(head: list[str], rows: list[list]) -> str:
-    """An HTML table; the first cell of a row names it. Text is escaped, whole numbers get commas."""
-
-    def cell(value, tag: str) -> str:
-        text = f"{value:,}" if isinstance(value, int) else escape(str(value))
-        return f"<{tag}>{text}</{tag}>"
-
-    lines = ["<tr>" + "".join(cell(name, "th") for name in head) + "</tr>"]
-    lines += [f"<tr>{cell(row[0], 'th')}{''.join(cell(v, 'td') for v in row[1:])}</tr>" for row in rows]
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
 
 
 def make_bars(scores: dict[str, dict]) -> str:
@@ -82,25 +69,6 @@ def _outline(heights: np.ndarray) -> str:
     y = ground - heights * (ground - 4)
     steps = [(x[i + side], y[i]) for i in range(len(y)) for side in (0, 1)]
     return " ".join(f"{px:.1f},{py:.1f}" for px, py in [(0, ground), *steps, (WIDTH, ground)])
-
-
-def make_note(text: str) -> str:
-    """How to read what stands above."""
-    return f'<p class="soft">{escape(text)}</p>'
-
-
-def make_row(parts: list[str], *, kind: str = "small") -> str:
-    """Pictures beside each other, "small" or "large", as many as fit."""
-    return f'<div class="row {kind}">{"".join(parts)}</div>' if parts else ""
-
-
-def make_list(title: str, names: list[str]) -> str:
-    """A list that opens at a touch; long ones are cut."""
-    if not names:
-        return ""
-    more = [f"and {len(names) - MAX_NAMES:,} more, in the JSON file"] if len(names) > MAX_NAMES else []
-    items = "".join(f"<li>{escape(name)}</li>" for name in names[:MAX_NAMES] + more)
-    return f"<details><summary>{escape(title)} ({len(names):,})</summary><ul>{items}</ul></details>"
 
 
 def format_values(values: dict[str, float] | None) -> str:

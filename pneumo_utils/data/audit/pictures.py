@@ -1,11 +1,6 @@
 """Films as pictures inside the page."""
 
-import base64
-import io
-from html import escape
-
 import numpy as np
-from PIL import Image, ImageDraw
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.audit.marks import FILM_SIZE
@@ -13,27 +8,7 @@ from pneumo_utils.data.audit.picture import THUMBNAIL_SIZE
 from pneumo_utils.data.audit.table import FilmFacts
 from pneumo_utils.data.image_io import load_image
 from pneumo_utils.data.lung_field import make_lung_mask
-
-FRAME_COLOUR = "orange"
-
-
-def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
-    """A film and its caption as HTML.
-
-    Args:
-        film: uint8 (H, W).
-        caption: Plain text below it.
-        boxes: Top, left, bottom, right in pixels, drawn as frames.
-    """
-    picture = Image.fromarray(film).convert("RGB")
-    for top, left, bottom, right in boxes:
-        frame = [max(0, left - 4), max(0, top - 4), right + 3, bottom + 3]
-        ImageDraw.Draw(picture).rectangle(frame, outline=FRAME_COLOUR)
-    stream = io.BytesIO()
-    picture.save(stream, "JPEG", quality=80)
-    source = f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
+from pneumo_utils.page.parts import make_image
 
 
 def show_film(film: FilmFacts, caption: str, *, framed: bool = False) -> str:

@@ -1,15 +1,13 @@
 """The two files of an audit: figures as JSON, and one page that opens anywhere without a network."""
 
 import json
-from datetime import date
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 
 from pneumo_utils.data.audit import sections
 from pneumo_utils.data.audit.finding import Finding, make_count
 from pneumo_utils.data.audit.table import AuditTable
+from pneumo_utils.page.document import build_document
 
 
 def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str:
@@ -33,12 +31,11 @@ def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str
         "Letters, metal and borders": sections.build_marks(summary, table),
         "Files to look at": sections.build_files(summary),
     }
-    template = Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
     damaged = summary["num_films"] - summary["num_readable"]
-    return template.substitute(
-        title=escape(Path(summary["folder"]).name or summary["folder"]),
-        subtitle=f"{make_count(summary['num_films'], 'film')}, {damaged:,} damaged. {date.today():%d %B %Y}.",
-        sections="\n".join(f"<section><h2>{name}</h2>{text}</section>" for name, text in parts.items()),
+    return build_document(
+        f"Data audit: {Path(summary['folder']).name or summary['folder']}",
+        subtitle=f"{make_count(summary['num_films'], 'film')}, {damaged:,} damaged.",
+        sections=parts,
     )
 
 

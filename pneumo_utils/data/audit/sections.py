@@ -7,6 +7,7 @@ from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.audit import charts, notes
 from pneumo_utils.data.audit.pictures import choose_marked, show_film, show_mean_films
 from pneumo_utils.data.audit.table import AuditTable, FilmFacts
+from pneumo_utils.page import parts
 
 MAX_PAIRS = 6  # pictures of near-duplicates
 MAX_MARKED = 8  # pictures of marked films, of each class
@@ -22,14 +23,14 @@ def build_counts(summary: dict) -> str:
     for split, count in summary["counts"].items():
         kinds = [count["subtypes"].get(name, 0) for name in subtypes]
         rows.append([split, count["films"], *count["classes"].values(), *kinds, count["different"]])
-    return charts.make_table(head, rows) + charts.make_note(notes.COUNTS)
+    return parts.make_table(head, rows) + parts.make_note(notes.COUNTS)
 
 
 def build_patients(summary: dict) -> str:
     """Patients of each split and shared ones, by both keys."""
     patients = summary["patients"]
     if patients["coarse"] is None:
-        return charts.make_note(f"Undefined: {patients['reason']}")
+        return parts.make_note(f"Undefined: {patients['reason']}")
     splits, pairs = list(patients["coarse"]["num_patients"]), list(patients["coarse"]["shared"])
     names = {"coarse": "coarse: the number", "fine": "fine: number and pathogen"}
     rows = [
@@ -37,8 +38,8 @@ def build_patients(summary: dict) -> str:
         + [patients[key]["shared"][pair]["count"] for pair in pairs]
         for key, name in names.items()
     ]
-    table = charts.make_table(["key", *splits, *(f"in both {pair}" for pair in pairs)], rows)
-    return table + charts.make_note(notes.PATIENTS)
+    table = parts.make_table(["key", *splits, *(f"in both {pair}" for pair in pairs)], rows)
+    return table + parts.make_note(notes.PATIENTS)
 
 
 def build_repeats(summary: dict, table: AuditTable) -> str:
@@ -54,10 +55,10 @@ def build_repeats(summary: dict, table: AuditTable) -> str:
     ]
     names = [" = ".join(group) for group in found["names"]]
     return (
-        charts.make_table(["", "all", "across splits", "across classes"], rows)
-        + charts.make_row(pictures, kind="large")
-        + charts.make_list("Identical films", names)
-        + charts.make_note(notes.REPEATS)
+        parts.make_table(["", "all", "across splits", "across classes"], rows)
+        + parts.make_row(pictures, kind="large")
+        + parts.make_list("Identical films", names)
+        + parts.make_note(notes.REPEATS)
     )
 
 
@@ -82,10 +83,10 @@ def build_classes(summary: dict, table: AuditTable) -> str:
     plots = [_plot(table.readable, title, function) for title, function in columns.items()]
     key = "".join(f'<span style="background:{charts.COLOURS[name]}"></span>{name}' for name in CLASS_NAMES)
     return (
-        charts.make_table(["mean ± deviation", *CLASS_NAMES], rows)
+        parts.make_table(["mean ± deviation", *CLASS_NAMES], rows)
         + f'<p class="key soft">Share of the films of a class by value:{key}</p>'
         + f'<div class="charts">{"".join(plots)}</div>'
-        + charts.make_note(notes.CLASSES)
+        + parts.make_note(notes.CLASSES)
     )
 
 
@@ -96,8 +97,8 @@ def build_shortcuts(summary: dict, table: AuditTable) -> str:
     text = notes.SHORTCUTS.format(films=f"{where} ({found['num_films']:,} films)")
     return (
         charts.make_bars(found["scores"])
-        + charts.make_row(show_mean_films(table.readable))
-        + charts.make_note(text)
+        + parts.make_row(show_mean_films(table.readable))
+        + parts.make_note(text)
     )
 
 
@@ -118,9 +119,7 @@ def build_marks(summary: dict, table: AuditTable) -> str:
         for film in choose_marked(table.readable, label, MAX_MARKED)
     ]
     return (
-        charts.make_table(["", *CLASS_NAMES], rows)
-        + charts.make_row(pictures)
-        + charts.make_note(notes.MARKS)
+        parts.make_table(["", *CLASS_NAMES], rows) + parts.make_row(pictures) + parts.make_note(notes.MARKS)
     )
 
 
@@ -128,11 +127,11 @@ def build_files(summary: dict) -> str:
     """Damaged, odd and stray files by reason."""
     words = {"damaged": "Cannot be read", "suspicious": "Readable but odd", "not_read": "Not read"}
     lists = [
-        charts.make_list(f"{words[kind]}: {reason}", names)
+        parts.make_list(f"{words[kind]}: {reason}", names)
         for kind, reasons in summary["files"].items()
         for reason, names in reasons.items()
     ]
-    return "".join(lists) or charts.make_note(notes.NO_FILES)
+    return "".join(lists) or parts.make_note(notes.NO_FILES)
 
 
 def _plot(films: list[FilmFacts], title: str, measure: Callable) -> str:
@@ -141,5 +140,5 @@ def _plot(films: list[FilmFacts], title: str, measure: Callable) -> str:
         for label, name in enumerate(CLASS_NAMES)
     }
     if len({value for column in values.values() for value in column}) < 2:
-        return charts.make_note(f"{title}: the same for all films." if films else f"{title}: no film.")
+        return parts.make_note(f"{title}: the same for all films." if films else f"{title}: no film.")
     return charts.make_histogram(values, title=title)

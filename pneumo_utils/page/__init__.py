@@ -1,0 +1,1 @@
+"""Reports as one HTML page each that opens anywhere, without a network."""
