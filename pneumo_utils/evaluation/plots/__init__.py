@@ -9,6 +9,11 @@ from pneumo_utils.evaluation.plots.curves import (
 )
 from pneumo_utils.evaluation.plots.films import plot_class_counts, plot_intensities, show_batch, show_films
 from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
+from pneumo_utils.evaluation.plots.robustness import (
+    plot_corruption_curves,
+    plot_corruptions,
+    plot_subgroups,
+)
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
@@ -20,6 +25,8 @@ __all__ = [
     "plot_class_counts",
     "plot_comparisons",
     "plot_confusion",
+    "plot_corruption_curves",
+    "plot_corruptions",
     "plot_decision_curve",
     "plot_history",
     "plot_intensities",
@@ -28,6 +35,7 @@ __all__ = [
     "plot_probs",
     "plot_reliability",
     "plot_roc",
+    "plot_subgroups",
     "save_figure",
     "show_batch",
     "show_films",
