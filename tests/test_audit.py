@@ -76,6 +76,13 @@ def test_the_sorted_table_is_the_same_with_one_thread_and_with_many(tmp_path):
     assert [f.picture.pixel_hash for f in one.films] == [f.picture.pixel_hash for f in many.films]
 
 
+def test_a_part_of_the_films_keeps_the_share_of_the_classes(tmp_path):
+    for seed in range(12):
+        write(tmp_path, f"{'NORMAL' if seed < 3 else 'PNEUMONIA'}/{seed}.png", seed)
+    labels = [film.file.label for film in read_facts(tmp_path, max_films=8).films]
+    assert labels == [0] * 2 + [1] * 6  # a quarter and three quarters of 8, in the order of the table
+
+
 def test_what_is_no_film_is_named_with_its_reason(tmp_path):
     write(tmp_path, "train/NORMAL/a.png", 0)
     write(tmp_path, "train/PNEUMONIA/b.png", 1)

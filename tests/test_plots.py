@@ -155,6 +155,18 @@ def test_a_sheet_shows_every_film_with_its_class(films):
     assert len(shown) == 3 and np.array_equal(shown[0], films.images[3])
 
 
+def test_shortcuts_are_drawn_with_their_intervals_and_undefined_ones_left_out():
+    scores = {
+        "aspect": {"auroc": 0.8, "interval": (0.7, 0.9), "reason": ""},
+        "colour mode": {"auroc": None, "interval": None, "reason": "It is the same for all films."},
+    }
+    axis = plots.plot_shortcuts({"scores": scores}, title="t").axes[0]
+    interval, dot, chance = axis.lines
+    assert list(interval.get_xdata()) == [0.7, 0.9] and list(dot.get_xdata()) == [0.8]
+    assert list(chance.get_xdata()) == [0.5, 0.5]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["aspect"]
+
+
 def test_a_figure_is_written_as_png(tmp_path):
     path = plots.save_figure(plots.plot_history(HISTORY, title="t"), tmp_path / "new" / "f.png")
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -82,6 +82,20 @@ def predict_sets(band: ReferBand, probs: np.ndarray) -> np.ndarray:
     return np.stack([probs <= band.limits[0], 1 - probs <= band.limits[1]], axis=1)
 
 
+def describe_refer_band(judged: dict) -> str:
+    """What a band did, in one sentence.
+
+    Args:
+        judged: From `judge_refer_band`.
+    """
+    wrong = judged["error_among_answered"]
+    rest = "none is answered" if wrong is None else f"{wrong:.1%} of the answered are wrong"
+    return (
+        f"{judged['alpha']:.0%} stated, {1 - judged['coverage']:.1%} lack the truth, "
+        f"{judged['share_referred']:.1%} are referred, {rest}"
+    )
+
+
 def judge_refer_band(
     band: ReferBand, predictions: Predictions, *, num_draws: int = NUM_DRAWS, seed: int = 0
 ) -> dict:

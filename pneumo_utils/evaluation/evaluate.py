@@ -1,5 +1,6 @@
 """A checkpoint judged on a split: its predictions and its row of the results file."""
 
+from collections.abc import Callable
 from datetime import date
 
 import numpy as np
@@ -23,12 +24,19 @@ def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions
     Returns:
         N predictions, in the order of the films.
     """
-    probs = _make_predict(checkpoint)(dataset)
+    probs = make_predict(checkpoint)(dataset)
     return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
 
 
-def _make_predict(checkpoint: Checkpoint):
-    """The checkpoint as a function from a data set to probabilities, its model built once."""
+def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
+    """The checkpoint as a function from films to calibrated probabilities, its model built once.
+
+    Args:
+        checkpoint: A trained model.
+
+    Returns:
+        Maps a data set of N films to P(pneumonia), float64 (N,).
+    """
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
 
     def predict(dataset: XrayDataset) -> np.ndarray:
@@ -53,7 +61,7 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
         threshold), `stretch_auroc_loss` and what the choices were made on; and the predictions it
         comes from.
     """
-    predict = _make_predict(checkpoint)
+    predict = make_predict(checkpoint)
     predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)
     threshold = checkpoint.threshold
     row = {

@@ -4,7 +4,7 @@ import numpy as np
 
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.bootstrap import NUM_DRAWS
-from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics
+from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics, compute_predictive_values
 from pneumo_utils.evaluation.predictions import Predictions, check_both_classes
 from pneumo_utils.training.calibration import (
     choose_rule_in_threshold,
@@ -57,6 +57,39 @@ def judge_points(
         }
         for name, threshold in points.items()
     }
+
+
+def describe_points(judged: dict[str, dict]) -> str:
+    """A line for each operating point.
+
+    Args:
+        judged: From `judge_points`.
+    """
+    lines = []
+    for name, figures in judged.items():
+        shown = ", ".join(_show_share(figures, share) for share in ("sensitivity", "specificity"))
+        lines.append(f"{name.replace('_', '-'):<9} at {figures['threshold']:.3f}: {shown}")
+    return "\n".join(lines)
+
+
+def _show_share(figures: dict, name: str) -> str:
+    if figures[name] is None:
+        return f"{name} undefined"
+    low, high = figures["intervals"][name]
+    return f"{name} {figures[name]:.1%}" + (f" ({low:.1%} to {high:.1%})" if low is not None else "")
+
+
+def describe_prevalence(row: dict, *, prevalence: float) -> str:
+    """What an answer is worth where pneumonia is as common as stated, in one sentence.
+
+    Args:
+        row: With sensitivity and specificity, 0 to 1.
+        prevalence: Share of pneumonia among those examined, 0 to 1.
+    """
+    ppv, npv = compute_predictive_values(row["sensitivity"], row["specificity"], prevalence=prevalence)
+    return (
+        f"where {prevalence:.0%} are ill, {ppv:.0%} of the alarms and {npv:.1%} of the all-clears are right"
+    )
 
 
 def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):

@@ -51,6 +51,22 @@ class Predictions:
         return len(np.unique(self.patients))
 
 
+def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> np.ndarray:
+    """The worst errors.
+
+    Args:
+        predictions: Of N films.
+        threshold: Call it pneumonia when prob >= threshold.
+        count: At most so many.
+
+    Returns:
+        int64 (K,), K of `count` or fewer: the wrongly judged films, those furthest from their label first.
+    """
+    labels, probs = np.asarray(predictions.labels), np.asarray(predictions.probs)
+    wrong = np.flatnonzero((probs >= threshold) != (labels == 1))
+    return wrong[np.argsort(-np.abs(probs - labels)[wrong], kind="stable")][:count]
+
+
 def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
     """Refuses what no figure can be computed from.
 

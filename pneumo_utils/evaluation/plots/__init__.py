@@ -7,13 +7,20 @@ from pneumo_utils.evaluation.plots.curves import (
     plot_reliability,
     plot_roc,
 )
-from pneumo_utils.evaluation.plots.films import plot_class_counts, plot_intensities, show_batch, show_films
+from pneumo_utils.evaluation.plots.films import (
+    plot_class_counts,
+    plot_intensities,
+    plot_shortcuts,
+    show_batch,
+    show_films,
+)
 from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
 from pneumo_utils.evaluation.plots.robustness import (
     plot_corruption_curves,
     plot_corruptions,
     plot_subgroups,
 )
+from pneumo_utils.evaluation.plots.saliency import plot_lung_share, show_saliency
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
@@ -31,12 +38,15 @@ __all__ = [
     "plot_history",
     "plot_intensities",
     "plot_lr_curve",
+    "plot_lung_share",
     "plot_precision_recall",
     "plot_probs",
     "plot_reliability",
     "plot_roc",
+    "plot_shortcuts",
     "plot_subgroups",
     "save_figure",
     "show_batch",
     "show_films",
+    "show_saliency",
 ]

@@ -82,6 +82,29 @@ def plot_class_counts(datasets: list[XrayDataset]) -> Figure:
     return figure
 
 
+def plot_shortcuts(shortcuts: dict, *, title: str) -> Figure:
+    """How well each kind of facts alone tells the label: AUROC with its 95 % interval.
+
+    Args:
+        shortcuts: The `shortcuts` of an audit, from `summarise`; what is undefined is left out.
+        title: Of the figure.
+    """
+    scores = {name: s for name, s in shortcuts["scores"].items() if s["auroc"] is not None}
+    places = np.arange(len(scores))
+    with plt.rc_context(STYLE):
+        size = (8, 1.2 + 0.34 * len(scores))
+        figure, axis = plt.subplots(figsize=size, layout="constrained")
+        for place, score in zip(places, scores.values(), strict=True):
+            axis.plot(score["interval"], [place, place], color=COLOURS[0])
+            axis.plot(score["auroc"], place, "o", color=COLOURS[0])
+        axis.axvline(0.5, linestyle=":", color="0.4")
+        axis.set_yticks(places, list(scores))
+        axis.set(xlabel="AUROC of a logistic regression, 0.5 is chance", xlim=(0.4, 1.01))
+        axis.set_ylim(len(scores) - 0.5, -0.5)
+        axis.set_title(title)
+    return figure
+
+
 def plot_intensities(dataset: XrayDataset) -> Figure:
     """How the mean grey level of a film is spread in each class."""
     means = dataset.images.mean((1, 2))

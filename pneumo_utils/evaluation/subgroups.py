@@ -1,0 +1,146 @@
+"""Is a model as good on one part of a split as on another? By subtype, brightness, original size and patient.
+
+What sets two parts apart is rarely one thing: a child with many films may also be a sicker one. A difference
+says where a model is worse, not why.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+
+import numpy as np
+
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.bootstrap import NUM_DRAWS
+from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics
+from pneumo_utils.evaluation.predictions import Predictions
+
+FIGURES = {"sensitivity": 1, "specificity": 0}
+"""The figures that are compared, and the label of the films that each is computed from."""
+
+
+def compute_subgroups(
+    predictions: Predictions,
+    dataset: XrayDataset,
+    *,
+    threshold: float,
+    num_draws: int = NUM_DRAWS,
+    seed: int = 0,
+) -> list[dict]:
+    """The figures of a model on parts of a split.
+
+    The thirds by brightness (mean grey level) and by original size (pixels) are those of each class on its
+    own: each part has the split's own mix of classes, and its figures are equally sure. Thirds of all films
+    would mix up fact and class: most large films are NORMAL, and the sensitivity on large films would rest on
+    few. The price: "bright" is bright for a film of its class. Films that tie stay together.
+
+    Args:
+        predictions: Of N films.
+        dataset: The same films, in the same order.
+        threshold: Call it pneumonia when prob >= threshold.
+        num_draws: Bootstrap draws of patients, 1 or more.
+        seed: Of the draws.
+
+    Returns:
+        A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
+        sensitivity and specificity (0 to 1, None where the part has no film of the class), and intervals,
+        95 % by patient, (low, high) for both, None and None where a class has fewer than two patients. Films
+        of no known subtype are in no part of that grouping; a patient's films are counted in this split.
+
+    Raises:
+        PneumoError: The films are not the same.
+    """
+    if not np.array_equal(predictions.names, dataset.names):
+        raise PneumoError("The predictions are of other films or in another order; use one split for both.")
+    rows = []
+    for grouping, part, inside in _make_parts(dataset):
+        if inside.any():
+            films = Predictions(*(getattr(predictions, name)[inside] for name in vars(predictions)))
+            rows.append({"grouping": grouping, "part": part, **_judge(films, threshold, num_draws, seed)})
+    return rows
+
+
+def _make_parts(dataset: XrayDataset) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Grouping, part and which films are in it, bool (N,)."""
+    for subtype in ("bacterial", "viral"):
+        yield "subtype", subtype, dataset.subtypes == subtype
+    brightness = dataset.images.mean((1, 2))
+    yield from _make_thirds("brightness", ("dark", "middle", "bright"), brightness, dataset.labels)
+    num_pixels = None if dataset.sizes is None else np.prod(dataset.sizes, axis=1, dtype=np.int64)
+    if num_pixels is not None and np.ptp(num_pixels):  # films that were squashed before tell nothing
+        yield from _make_thirds("original size", ("small", "middle", "large"), num_pixels, dataset.labels)
+    _, index, counts = np.unique(dataset.patients, return_inverse=True, return_counts=True)
+    for number, part in enumerate(("1", "2", "3 or more"), start=1):
+        yield "films of the patient", part, counts.clip(max=3)[index] == number
+
+
+def _make_thirds(grouping: str, names: tuple[str, str, str], values: np.ndarray, labels: np.ndarray):
+    thirds = np.zeros(len(values), dtype=np.int64)
+    for label in np.unique(labels):
+        of_class = labels == label
+        limits = np.quantile(values[of_class], [1 / 3, 2 / 3])
+        thirds[of_class] = np.searchsorted(limits, values[of_class])
+    for number, name in enumerate(names):
+        yield grouping, name, thirds == number
+
+
+def _judge(films: Predictions, threshold: float, num_draws: int, seed: int) -> dict:
+    figures = compute_metrics(films.labels, films.probs, threshold=threshold)
+    drawn = compute_intervals(films, threshold=threshold, num_draws=num_draws, seed=seed)
+    shares, intervals = {name: figures[name] for name in FIGURES}, {}
+    for name, label in FIGURES.items():
+        num_patients = len(np.unique(films.patients[films.labels == label]))
+        intervals[name] = _give_width(drawn[name], shares[name], num_patients)
+    return {"n": len(films), "num_patients": films.num_patients, **shares, "intervals": intervals}
+
+
+def _give_width(interval: tuple, share: float | None, num_patients: int) -> tuple:
+    """The interval; Clopper and Pearson's over patients where these are all alike and leave but a point."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    if num_patients < 2 or interval[0] is None:
+        return None, None
+    if interval[0] < interval[1]:
+        return interval
+    low, high = proportion_confint(share * num_patients, num_patients, method="beta")
+    return float(low), float(high)
+
+
+def describe_subgroups(rows: list[dict]) -> list[str]:
+    """Whether the parts of each grouping differ clearly, in words.
+
+    Two parts differ clearly where their 95 % intervals lie apart. That asks for more than a test at 5 % does,
+    and small differences stay unseen: "no clear difference" is no proof that there is none.
+
+    Args:
+        rows: From `compute_subgroups`.
+
+    Returns:
+        A sentence for each grouping and figure that a part of it has.
+    """
+    sentences, groupings = [], dict.fromkeys(row["grouping"] for row in rows)
+    for grouping, figure in product(groupings, FIGURES):
+        parts = [row for row in rows if row["grouping"] == grouping and row[figure] is not None]
+        if parts:
+            sentences.append(f"{figure.capitalize()} by {grouping}: {_compare_parts(parts, figure)}.")
+    return sentences
+
+
+def _compare_parts(parts: list[dict], figure: str) -> str:
+    parts = [row for row in parts if row["intervals"][figure][0] is not None]
+    if len(parts) < 2:
+        return "nothing to compare, fewer than two parts have two or more patients of the class"
+    ranked = sorted(parts, key=lambda row: row[figure], reverse=True)
+    apart = [
+        f"{_show(high, figure)} is above {_show(low, figure)}"
+        for high, low in combinations(ranked, 2)
+        if high["intervals"][figure][0] > low["intervals"][figure][1]
+    ]
+    if apart:
+        return f"{'; '.join(apart)}; the intervals lie apart"
+    return f"no clear difference, the intervals overlap: {', '.join(_show(row, figure) for row in parts)}"
+
+
+def _show(row: dict, figure: str) -> str:
+    low, high = row["intervals"][figure]
+    return f"{row['part']} {row[figure]:.3f} ({low:.3f} to {high:.3f})"
