@@ -33,6 +33,7 @@ ablation: $(READY)
 # Makes the seeds of `make seeds` into the models that ship, each with its card.
 ship: $(READY)
 	$(BIN)/pneumo ship --model cnn_baseline
+	$(BIN)/pneumo ship --model efficientnet_lite0_finetune
 	$(BIN)/pneumo ship --model efficientnet_lite0_finetune --ensemble
 
 # Puts the measured tables into README.md, from the results files and the models' cards.

@@ -23,6 +23,8 @@ def _add_eval(commands) -> None:
     flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
     text = "val if left out; a folder without splits is always judged whole"
     flag(parser, "split", choices=("train", "val", "test"), help=text)
+    flag(parser, "report", type=Path, help="also write one page with figures, failures and pictures of films")
+    flag(parser, "against", nargs="+", default=[], help="other models that the page compares with this one")
     add_common(parser)
     parser.set_defaults(run=_eval)
 
@@ -38,11 +40,35 @@ def _eval(arguments) -> None:
     split = arguments.split or ("test" if choice.source == "folder" else "val")
     dataset = load_split(choice, split, image_size=checkpoint.config.image_size)
     say_skipped(dataset)
-    row, _ = evaluate(checkpoint, dataset)
+    row, predictions = evaluate(checkpoint, dataset)
     if choice.source == "folder":
         row["warnings"] = _survey(choice.folder)
     save_result(row, get_folders(arguments).results)
+    if arguments.report:
+        _write_report(arguments, choice, checkpoint, dataset, row, predictions)
     print(json.dumps(row) if arguments.json else format_table([row]))
+
+
+def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> None:
+    from pneumo_utils.data.sources import load_split
+    from pneumo_utils.evaluation.evaluate import predict_dataset
+    from pneumo_utils.evaluation.report.build import save_report
+    from pneumo_utils.evaluation.report.material import Material
+    from pneumo_utils.models.shipped import find_checkpoint
+
+    say("Writing the report: corruptions and maps of all films take a minute or two.")
+    validation, rivals, folders = None, {}, get_folders(arguments)
+    if choice.source != "folder" and row["split"] == "test":
+        films = load_split(choice, "val", image_size=checkpoint.config.image_size)
+        validation = predict_dataset(checkpoint, films)
+    for name in arguments.against:
+        rival = find_checkpoint(name, folders.checkpoint(name), say=say)
+        films = load_split(choice, row["split"], image_size=rival.config.image_size)
+        rivals[name] = (predict_dataset(rival, films), rival.threshold)
+    warnings = row.get("warnings")
+    material = Material(checkpoint, dataset, row, predictions, validation, rivals, warnings)
+    save_report(material, arguments.report)
+    say(f"The page is {arguments.report}")
 
 
 def _survey(folder: Path) -> dict[str, str]:

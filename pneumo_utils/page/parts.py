@@ -57,13 +57,18 @@ def _embed(picture: Image.Image, caption: str, kind: str, **settings) -> str:
     return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
 
 
+def make_paragraph(text: str) -> str:
+    """Plain text as a paragraph."""
+    return f"<p>{escape(text)}</p>"
+
+
 def make_note(text: str) -> str:
     """How to read what stands above."""
     return f'<p class="soft">{escape(text)}</p>'
 
 
 def make_row(parts: list[str], *, kind: str = "small") -> str:
-    """Pictures beside each other, "small" or "large", as many as fit."""
+    """Pictures beside each other, "small", "large" or "wider" ones, as many as fit."""
     return f'<div class="row {kind}">{"".join(parts)}</div>' if parts else ""
 
 

@@ -4,11 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from pneumo_utils.data.audit.files import AuditFile, list_audit_files
 from pneumo_utils.data.audit.picture import Picture, measure_picture
 from pneumo_utils.data.image_io import MAX_BYTES, load_image
+from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import ImageError
 
 
@@ -43,20 +45,22 @@ class AuditTable:
         return [film for film in self.films if film.picture is not None]
 
 
-def read_facts(folder: Path, *, num_threads: int | None = None) -> AuditTable:
+def read_facts(folder: Path, *, max_films: int | None = None, num_threads: int | None = None) -> AuditTable:
     """Reads all films of a folder, several at a time, with a progress bar.
 
     Args:
         folder: Holds the two class folders, or splits that hold them.
+        max_films: At most about this many, drawn from the whole folder; None reads all.
         num_threads: 1 or more; None takes what suits the machine. The table is the same.
 
     Raises:
         PneumoError: There are no class folders or no films.
     """
     listing = list_audit_files(Path(folder))
+    chosen = choose_films(np.array([file.label for file in listing.films]), max_films)
     with ThreadPoolExecutor(num_threads) as pool:
-        films = pool.map(_read_film, listing.films)
-        films = tuple(tqdm(films, total=len(listing.films), desc="reading films", leave=False))
+        films = pool.map(_read_film, [listing.films[index] for index in chosen])
+        films = tuple(tqdm(films, total=len(chosen), desc="reading films", leave=False))
     return AuditTable(listing.folder, films, listing.strays)
 
 

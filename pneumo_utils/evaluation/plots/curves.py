@@ -103,7 +103,7 @@ def plot_reliability(predictions: dict[str, Predictions], *, title: str, synthet
             )
         axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
         axis.set_title(mark_synthetic(title, synthetic))
-        axis.legend(loc="upper left", fontsize=9)
+        figure.legend(loc="outside lower center", fontsize=9)
     return figure
 
 

@@ -37,7 +37,7 @@ def build_subgroups(material: Material) -> str:
     """Parts of the films: subtype, brightness, original size, films of one patient."""
     rows = compute_subgroups(material.predictions, material.dataset, threshold=material.row["threshold"])
     sentences = "".join(parts.make_paragraph(sentence) for sentence in describe_subgroups(rows))
-    figure = robustness.plot_subgroups(rows, title="Parts of these films")
+    figure = robustness.plot_subgroups(rows, title="Parts of these films", **material.mark)
     return parts.make_figure(figure, "Dots with 95 % intervals by patient.") + sentences
 
 
@@ -48,18 +48,16 @@ def build_corruptions(material: Material) -> str:
     threshold = material.row["threshold"]
     found = compute_corruption_curves(material.predict, material.dataset, threshold=threshold)
     by_model = {material.checkpoint.model_name: found}
-    ranking = robustness.plot_corruption_curves(by_model, title="Worse films: ranking")
+    ranking = robustness.plot_corruption_curves(by_model, title="Worse films: ranking", **material.mark)
     decisions = robustness.plot_corruption_curves(
-        by_model, title="Worse films: decisions", metric="specificity"
+        by_model, title="Worse films: decisions", metric="specificity", **material.mark
     )
     shown = robustness.plot_corruptions(material.dataset, 0)
     losses = {name: rows[0]["auroc"] - rows[-1]["auroc"] for name, rows in found.items()}
     worst = max(losses, key=losses.get)
     return (
         parts.make_figure(ranking, "AUROC at each severity; below it the strength of the change.")
-        + parts.make_figure(
-            decisions, "Specificity at the model's threshold: it goes long before the ranking."
-        )
+        + parts.make_figure(decisions, "The same for specificity at the model's threshold.")
         + parts.make_paragraph(f"At severity 5 it loses most to {worst}: {losses[worst]:.3f} of its AUROC.")
         + parts.make_figure(shown, "What the severities look like.")
     )

@@ -22,31 +22,22 @@ def build_figures(material: Material) -> str:
             rows.append([name, "undefined", row["undefined"][name]])
         else:
             rows.append([name, f"{row[name]:.3f}", format_interval(row["intervals"][name])])
-    chance = compute_chance_ece(material.predictions)
+    chance, threshold = compute_chance_ece(material.predictions), row["threshold"]
+    settings = {"threshold": threshold, **material.mark}
+    confusion = judging.plot_confusion(material.predictions, title="Confusion matrix", **settings)
+    probs = judging.plot_probs(material.predictions, title="Probabilities", **settings)
+    pictures = [
+        parts.make_figure(confusion, "Counts, and shares of the films with that label."),
+        parts.make_figure(probs, "How the probabilities are spread in each class."),
+    ]
     return (
         parts.make_table(["figure", "value", "95 % interval, by patient"], rows)
         + parts.make_note(
-            f"At the threshold {row['threshold']:.3f}, which was chosen on validation films. The intervals "
-            "come from drawing the patients again 2,000 times; they hold the trained model fixed. Perfect "
+            f"At the threshold {threshold:.3f}, which was chosen on validation films. The intervals come "
+            "from drawing the patients again 2,000 times; they hold the trained model fixed. Perfect "
             f"probabilities would show an ece of about {chance:.3f} on as many films."
         )
-        + parts.make_row(
-            [
-                parts.make_figure(
-                    judging.plot_confusion(
-                        material.predictions, threshold=row["threshold"], title="Confusion matrix"
-                    ),
-                    "Counts, and shares of the films with that label.",
-                ),
-                parts.make_figure(
-                    judging.plot_probs(
-                        material.predictions, threshold=row["threshold"], title="Probabilities"
-                    ),
-                    "How the probabilities are spread in each class.",
-                ),
-            ],
-            kind="wider",
-        )
+        + parts.make_row(pictures, kind="wider")
     )
 
 
@@ -87,16 +78,16 @@ def build_curves(material: Material) -> str:
     models, thresholds = material.models, material.thresholds
     shown = {
         "Bands hold 95 % of the draws at each place, patient by patient.": curves.plot_roc(
-            models, thresholds=thresholds, title="ROC"
+            models, thresholds=thresholds, title="ROC", **material.mark
         ),
         "The same for precision and recall; the dotted line is the share of pneumonia.": (
-            curves.plot_precision_recall(models, title="Precision and recall")
+            curves.plot_precision_recall(models, title="Precision and recall", **material.mark)
         ),
         "Are probabilities to be taken at their word? Each dot has a fifteenth of the films.": (
-            curves.plot_reliability(models, title="Reliability")
+            curves.plot_reliability(models, title="Reliability", **material.mark)
         ),
         "Is acting on the model better than treating all or none?": curves.plot_decision_curve(
-            models, title="Decision curve"
+            models, title="Decision curve", **material.mark
         ),
     }
     return parts.make_row([parts.make_figure(f, caption) for caption, f in shown.items()], kind="wider")
@@ -130,5 +121,5 @@ def build_comparison(material: Material) -> str:
         return parts.make_note("Undefined: a comparison needs films of both classes and of several patients.")
     rows = compare_all(material.models, thresholds=material.thresholds)
     sentences = "".join(parts.make_paragraph(row.describe()) for row in rows)
-    figure = curves.plot_comparisons(rows, title="Differences of models")
+    figure = curves.plot_comparisons(rows, title="Differences of models", **material.mark)
     return sentences + parts.make_figure(figure, "Filled dots: real after Holm's correction for all pairs.")

@@ -53,7 +53,7 @@ def _build_shares(material: Material) -> str:
     by_class = {name: shares[films.labels == label] for label, name in enumerate(CLASS_NAMES)}
     shown = {name: values for name, values in by_class.items() if len(values)}
     even = compute_even_share(films.image_size)
-    figure = plot_lung_share(shown, even_share=even, title="Saliency inside the lungs")
+    figure = plot_lung_share(shown, even_share=even, title="Saliency inside the lungs", **material.mark)
     return parts.make_figure(figure, "Grad-CAM: a dot is a film, a bar the median of the class.")
 
 

@@ -47,6 +47,11 @@ class Material:
         }
 
     @property
+    def mark(self) -> dict[str, bool]:
+        """What figures are told, so that those of phantoms are marked."""
+        return {"synthetic": self.dataset.is_synthetic}
+
+    @property
     def predict(self) -> Callable[[XrayDataset], np.ndarray]:
         """The model as a function from films to probabilities."""
         return make_predict(self.checkpoint)
