@@ -72,8 +72,8 @@ def test_what_speaks_against_pneumonia_is_left_out():
     films = make_films(2, size=16)
     saliency = compute_saliency(OneConvolution((3.0, 1.0), (2.0, -7.0)), films, transform=GREY_LEVELS)
     assert saliency.shape == (2, 16, 16) and not saliency.any()
-    # With maps of g and of 0.5 - g cut off at zero and a logit of the mean of their difference, grey levels of
-    # 0.2, 0.4 and 0.8 add -0.1, 0.3 and 0.8: the first is cut off as well.
+    # With maps of g and of 0.5 - g cut off at zero and a logit of the mean of their difference, grey levels
+    # of 0.2, 0.4 and 0.8 add -0.1, 0.3 and 0.8: the first is cut off as well.
     film = np.zeros((1, 16, 16), np.uint8)
     film[0, :, :5], film[0, :, 5:9], film[0, :, 9:] = 51, 102, 204
     model = OneConvolution((1.0, -1.0), (1.0, -1.0))

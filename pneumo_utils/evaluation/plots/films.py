@@ -99,7 +99,8 @@ def plot_shortcuts(shortcuts: dict, *, title: str) -> Figure:
             axis.plot(score["auroc"], place, "o", color=COLOURS[0])
         axis.axvline(0.5, linestyle=":", color="0.4")
         axis.set_yticks(places, list(scores))
-        axis.set(xlabel="AUROC of a logistic regression, 0.5 is chance", xlim=(0.4, 1.01))
+        lowest = min([0.45, *(score["interval"][0] for score in scores.values())])
+        axis.set(xlabel="AUROC of a logistic regression, 0.5 is chance", xlim=(lowest - 0.02, 1.01))
         axis.set_ylim(len(scores) - 0.5, -0.5)
         axis.set_title(title)
     return figure
