@@ -98,7 +98,7 @@ def test_without_the_package_there_are_no_weights(monkeypatch):
     assert EfficientnetLite0Finetune().load_imagenet_state() is None
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0_finetune", "timm_resnet10t"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0_finetune", "timm_resnet10t", "timm_mobilenetv3_small_050"])
 def test_without_timm_the_message_says_what_to_install(monkeypatch, name):
     really_import = builtins.__import__
 

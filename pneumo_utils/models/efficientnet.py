@@ -37,7 +37,7 @@ class TimmFinetune(FinetunedBackbone):
                 f"timm has no network called {name!r}; expected one of timm.list_models(). Check the name."
             )
         backbone = timm.create_model(name, in_chans=1, num_classes=0, pretrained=False)
-        super().__init__(backbone, backbone.num_features, dropout)
+        super().__init__(backbone, getattr(backbone, "head_hidden_size", backbone.num_features), dropout)
         self.timm_name = name
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
