@@ -98,7 +98,7 @@ def test_without_the_package_there_are_no_weights(monkeypatch):
     assert EfficientnetLite0Finetune().load_imagenet_state() is None
 
 
-@pytest.mark.parametrize("name", ["efficientnet_lite0_finetune", "timm_resnet10t", "timm_mobilenetv3_small_050"])
+@pytest.mark.parametrize("name", ["efficientnet_lite0_finetune", "timm_resnet10t"])
 def test_without_timm_the_message_says_what_to_install(monkeypatch, name):
     really_import = builtins.__import__
 
@@ -160,3 +160,9 @@ def test_where_timm_cannot_fetch_there_are_no_weights(monkeypatch, error):
 
     monkeypatch.setattr(timm, "create_model", refuse)
     assert model.load_imagenet_state() is None
+
+
+def test_a_backbone_with_a_layer_behind_its_pool_gets_a_head_that_fits():
+    model = build_model("timm_mobilenetv3_small_050")
+    assert model.head.in_features == 1024 != model.backbone.num_features  # Howard et al., 2019, table 2
+    assert model.eval()(torch.zeros(2, 1, 64, 64)).shape == (2,)
