@@ -141,8 +141,8 @@ def test_the_packages_modules_are_imported_as_namespaces(lesson):
     for node in lesson.nodes(ast.ImportFrom):
         if node.module.startswith("pneumo_utils"):
             folder = ROOT.joinpath(*node.module.split("."))
-            missing = [name.name for name in node.names if not (folder / f"{name.name}.py").is_file()]
-            assert missing == []
+            places = {n.name: (folder / f"{n.name}.py", folder / n.name / "__init__.py") for n in node.names}
+            assert [name for name, files in places.items() if not any(f.is_file() for f in files)] == []
 
 
 def test_sections_are_numbered_and_end_as_they_should(lesson):
