@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -24,6 +25,23 @@ REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
 CLASSES = ("NORMAL", "PNEUMONIA")
 STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__})
 """No random change at all."""
+
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture
+def closed_figures():
+    """Closes what a test has drawn."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
+def read_texts(figure) -> str:
+    """All that is written in a figure."""
+    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
 @pytest.fixture(autouse=True)

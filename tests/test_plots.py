@@ -2,12 +2,9 @@
 
 from dataclasses import replace
 
-import matplotlib
 import numpy as np
 import pytest
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from conftest import read_texts
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import plots
@@ -17,11 +14,7 @@ from pneumo_utils.evaluation.pairwise import compare_all
 from pneumo_utils.training.history import EpochRecord
 from pneumo_utils.training.lr_finder import LrCurve
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +32,6 @@ def predictions():
 
 CURVE = LrCurve(np.array([1e-5, 1e-3, 1e-1, 1.0]), np.array([0.7, 0.6, 0.2, 0.9]), 1e-3)
 HISTORY = [EpochRecord(i, "all", 0.1, 0.7, 0.6, 0.8 + i / 100, 0.75, i == 2, 1.0) for i in (1, 2, 3)]
-
-
-def read_texts(figure) -> str:
-    found = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
-    return "\n".join(found)
 
 
 def make_comparisons(predictions):

@@ -1,31 +1,21 @@
 """Figures of robustness: what is drawn where, and that phantoms are marked."""
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from conftest import read_texts
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation import plots
 from pneumo_utils.evaluation.corruptions import CORRUPTIONS, corrupt_films
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.fixture(scope="module")
 def films():
     return make_phantoms(8, image_size=32)
-
-
-def read_texts(figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
 def make_curves(start: float, *, names=CORRUPTIONS, severities=(1, 3, 5)) -> dict[str, list[dict]]:

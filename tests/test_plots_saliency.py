@@ -3,21 +3,15 @@
 import matplotlib
 import numpy as np
 import pytest
+from conftest import read_texts
 from matplotlib.colors import to_rgb
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 from pneumo_utils.data.lung_field import make_lung_mask
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import plots
 from pneumo_utils.evaluation.plots.saliency import COLOUR_MAP, OPACITY
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +22,6 @@ def films():
 @pytest.fixture(scope="module")
 def saliency():
     return np.random.default_rng(0).random((3, 32, 32), dtype=np.float32)
-
-
-def read_texts(figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))
 
 
 def list_sheet(figure) -> list:
