@@ -65,14 +65,23 @@ def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tm
         for i in range(4):
             film = make_film(i, bright=bool(label), shape=(200, 200) if i else (100, 120))
             Image.fromarray(film).save(tmp_path / "clinic" / name / f"{i}.png")
-    done = run_pneumo("eval", "--model", MODEL, "--data", tmp_path / "clinic", "--json", cwd=home)
+    page = tmp_path / "deep" / "report.html"
+    words = ["eval", "--model", MODEL, "--data", tmp_path / "clinic", "--json", "--report", page]
+    done = run_pneumo(*words, cwd=home)
     row = json.loads(done.stdout)
     assert (row["data"], row["split"], row["n"]) == ("folder clinic", "test", 8)
+    assert "2 of 8 films differ" in page.read_text(encoding="utf-8")
     assert "2 of 8 films differ from the training films" in done.stderr
     assert set(row["warnings"]) == {"normal/0.png", "pneumonia/0.png"}
     assert "120 x 100" in row["warnings"]["normal/0.png"]
     refused = run_pneumo("train", "--model", MODEL, "--data", tmp_path / "clinic", cwd=home)
     assert refused.returncode != 0 and "has no train split" in refused.stderr
+
+
+def test_a_model_is_not_compared_with_itself(home):
+    done = run_pneumo("eval", "--model", MODEL, "--report", "r.html", "--against", MODEL, cwd=home)
+    assert done.returncode != 0 and "expected other models" in done.stderr
+    assert not (home / "r.html").exists()
 
 
 def test_eval_of_one_class_leaves_undefined_what_is_undefined(home, tmp_path):

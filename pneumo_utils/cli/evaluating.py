@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pneumo_utils.cli.common import MODEL_HELP, add_common, find_model, flag, get_folders, say, say_skipped
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError
 
 NUM_SAID = 5
 """Warnings that are said; the results file has all."""
@@ -30,6 +30,8 @@ def _add_eval(commands) -> None:
 
 
 def _eval(arguments) -> None:
+    if arguments.model in arguments.against:
+        raise UsageError(f"--against names {arguments.model} itself; expected other models.")
     checkpoint = find_model(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
     from pneumo_utils.evaluation.evaluate import evaluate
@@ -54,7 +56,7 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
     from pneumo_utils.evaluation.evaluate import predict_dataset
     from pneumo_utils.evaluation.report.build import save_report
     from pneumo_utils.evaluation.report.material import Material
-    from pneumo_utils.models.shipped import find_checkpoint
+    from pneumo_utils.models.shipped import find_checkpoint, load_shipped
 
     say("Writing the report: corruptions and maps of all films take a minute or two.")
     validation, rivals, folders = None, {}, get_folders(arguments)
@@ -62,7 +64,8 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
         films = load_split(choice, "val", image_size=checkpoint.config.image_size)
         validation = predict_dataset(checkpoint, films)
     for name in arguments.against:
-        rival = find_checkpoint(name, folders.checkpoint(name), say=say)
+        own = folders.checkpoint(name)
+        rival = load_shipped(name) if arguments.shipped else find_checkpoint(name, own, say=say)
         films = load_split(choice, row["split"], image_size=rival.config.image_size)
         rivals[name] = (predict_dataset(rival, films), rival.threshold)
     warnings = row.get("warnings")

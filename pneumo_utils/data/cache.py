@@ -41,7 +41,7 @@ def _read(path: Path, digest: str) -> XrayDataset | None:
             about = json.loads(str(file["about"]))
             if about["digest"] != digest:
                 return None
-            arrays = {name: file[name] for name in COLUMNS if name in file or name != "sizes"}
+            arrays = {name: file[name] for name in COLUMNS if name in file}
         return XrayDataset(
             **arrays, source=about["source"], split=about["split"], skipped=tuple(about["skipped"])
         )

@@ -21,7 +21,12 @@ def build_worst(material: Material) -> str:
     if not len(worst):
         return parts.make_note("No film is judged wrongly at this threshold.")
     films, checkpoint = material.dataset.select(worst), material.checkpoint
-    maps = compute_saliency(checkpoint.build_model(), films.images, transform=checkpoint.transform)
+    maps = compute_saliency(
+        checkpoint.build_model(),
+        films.images,
+        transform=checkpoint.transform,
+        flip_average=checkpoint.flip_average,
+    )
     titles = [f"{CLASS_NAMES[p.labels[i]]}, prob {p.probs[i]:.2f}" for i in worst]
     figure = saliency.show_saliency(films, np.arange(len(worst)), maps, titles=titles)
     return parts.make_figure(

@@ -41,10 +41,10 @@ def build_figures(material: Material) -> str:
     )
 
 
-def format_interval(interval: tuple[float | None, float | None], *, digits: int = 3) -> str:
+def format_interval(interval: tuple[float | None, float | None]) -> str:
     """`0.912 to 0.948`, or that there is none."""
     low, high = interval
-    return "none: films of one patient" if low is None else f"{low:.{digits}f} to {high:.{digits}f}"
+    return "no interval" if low is None else f"{low:.3f} to {high:.3f}"
 
 
 def build_predictive_values(material: Material) -> str:
@@ -59,9 +59,11 @@ def build_predictive_values(material: Material) -> str:
     for prevalence in (*PREVALENCES, own):
         values = compute_predictive_values(row["sensitivity"], row["specificity"], prevalence=prevalence)
         drawn = compute_predictive_values(draws["sensitivity"], draws["specificity"], prevalence=prevalence)
+        known = predictions.num_patients > 1  # one patient tells nothing of others
+        intervals = [compute_interval(column) if known else (None, None) for column in drawn]
         cells = [
-            f"{value:.3f} ({format_interval(compute_interval(column))})"
-            for value, column in zip(values, drawn, strict=True)
+            f"{value:.3f} ({format_interval(interval)})"
+            for value, interval in zip(values, intervals, strict=True)
         ]
         rows.append([f"{prevalence:.1%}" + " (these films)" * (prevalence == own), *cells])
     head = ["share of pneumonia", "PPV: ill if called ill", "NPV: well if called well"]
