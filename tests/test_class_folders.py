@@ -80,4 +80,5 @@ def test_two_folders_of_one_name_do_not_share_a_cache(folders, tmp_path):
 
 
 def test_a_folder_with_splits_is_still_the_course_s_own_layout(film_folder, folders):
+    write(film_folder, "NORMAL/stray.png")
     assert choose_data(str(film_folder), folders=folders).source == "chestxray2017"

@@ -74,6 +74,8 @@ def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tm
     assert "2 of 8 films differ from the training films" in done.stderr
     assert set(row["warnings"]) == {"normal/0.png", "pneumonia/0.png"}
     assert "120 x 100" in row["warnings"]["normal/0.png"]
+    told = run_pneumo("data", "info", "--data", tmp_path / "clinic", cwd=home).stdout
+    assert told.splitlines()[1:] == ["test: 8 films (4 NORMAL, 4 PNEUMONIA), 8 patients"]
     refused = run_pneumo("train", "--model", MODEL, "--data", tmp_path / "clinic", cwd=home)
     assert refused.returncode != 0 and "has no train split" in refused.stderr
 

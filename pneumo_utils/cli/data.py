@@ -41,11 +41,12 @@ def _data_download(arguments) -> None:
 
 def _data_info(arguments) -> None:
     from pneumo_utils.config import FAST_IMAGE_SIZE
+    from pneumo_utils.data.dataset import SPLITS
     from pneumo_utils.data.sources import choose_data, load_split
 
     choice = choose_data(arguments.data)
     print(choice.sentence)
-    for split in ("train", "val", "test"):
+    for split in ("test",) if choice.source == "folder" else SPLITS:
         dataset = load_split(choice, split, image_size=FAST_IMAGE_SIZE)
         counts = ", ".join(f"{count} {name}" for name, count in dataset.class_counts().items())
         print(f"{split}: {len(dataset)} films ({counts}), {len(set(dataset.patients))} patients")

@@ -64,7 +64,7 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
     if data == "pneumoniamnist":
         return DataChoice("pneumoniamnist", folders.data / "medmnist", "Data: PneumoniaMNIST, as asked for.")
     folder = folders.data / "chest_xray" if data == "chestxray2017" else _find_folder(data, folders)
-    if find_class_folders(folder):
+    if find_class_folders(folder) and not (folder / "train").is_dir():
         return DataChoice("folder", folder, f"Data: the films of the folder {folder.name}, to be judged.")
     folder = find_dataset_folder(folder)
     return DataChoice("chestxray2017", folder, f"Data: ChestXRay2017 from the folder {folder.name}.")
