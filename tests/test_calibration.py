@@ -174,6 +174,13 @@ def test_the_choices_follow_from_the_logits_that_will_be_used():
     assert after.val_metrics["accuracy"] == 1.0
 
 
+def test_the_refer_band_is_fitted_on_the_plain_films():
+    plain = make_films((51, 51), (204, 204), num_each=20)  # k = 21 * 0.95 rounded up is 20, the highest score
+    after = calibrate(make_left_half(image_size=4), plain, make_films((102, 102), (153, 153), num_each=20))
+    normal, ill = (1 / (1 + np.exp(-logit / after.temperature)) for logit in (0.2, 0.8))
+    assert after.refer_limits == pytest.approx((normal, 1 - ill), abs=1e-6)
+
+
 def test_the_accuracy_is_that_of_plain_films_at_the_threshold():
     plain, stressed = make_films((51, 51), (204, 204)), make_films((230, 230), (102, 102))
     before = make_left_half(image_size=4)

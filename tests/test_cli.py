@@ -171,6 +171,8 @@ BAD_REQUESTS = [
     ("eval --model resnet_finetune --shipped", 2, "No trained resnet_finetune comes with the package"),
     ("inference --model resnet_finetune --shipped --image_path x.png", 2, "No trained resnet_finetune"),
     ("inference --model cnn_baseline --image_path nowhere.png", 1, "nowhere.png"),
+    ("inference", 2, "No film was named"),
+    ("inference film.png --csv out.csv --json", 2, "expected one of them"),
     ("results --results-path nowhere.json", 1, "nowhere.json"),
 ]
 

@@ -14,11 +14,12 @@ from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.image_io import load_image
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.data.transforms import EvalTransform
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
+from pneumo_utils.evaluation.explain import compute_saliency
 from pneumo_utils.evaluation.metrics import compute_intervals
 from pneumo_utils.evaluation.stretch import stretch_films
-from pneumo_utils.inference.predictor import Predictor, list_images
+from pneumo_utils.inference.predictor import Predictor
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model
 
@@ -79,21 +80,6 @@ def test_an_answer_is_plain_json(predictor, film_path):
     values = json.loads(json.dumps(predictor.predict(film_path).to_dict()))
     expected = {"path", "status", "label", "probability", "threshold", "model", "warnings", "reason"}
     assert expected <= set(values)
-
-
-def test_folders_are_listed_in_order_and_files_are_taken_as_named(tmp_path):
-    for name in ("b.png", "a.JPG", "sub/c.jpeg", ".hidden.png", "notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    listed = list_images([tmp_path / "notes.txt", tmp_path])
-    assert [p.name for p in listed] == ["notes.txt", "a.JPG", "b.png", "c.jpeg"]
-
-
-def test_a_missing_path_and_an_empty_folder_are_named(tmp_path):
-    with pytest.raises(PneumoError, match="nowhere is not there"):
-        list_images([tmp_path / "nowhere"])
-    with pytest.raises(PneumoError, match="holds no image files"):
-        list_images([tmp_path])
 
 
 def test_a_row_of_results_says_what_it_is(checkpoint):
@@ -180,3 +166,44 @@ def test_screening_without_a_threshold_for_it_is_refused(checkpoint):
 def test_a_model_that_learnt_from_phantoms_says_so(checkpoint, film_path):
     got = Predictor(replace(checkpoint, source="synthetic")).predict(film_path)
     assert got.status == "ok" and "SYNTHETIC" in got.warnings[0]
+
+
+def test_a_film_within_the_band_goes_to_a_person(checkpoint, film_path):
+    prob = Predictor(checkpoint).predict(film_path).probability
+    below, above = prob - 0.01, prob + 0.01
+    # NORMAL is possible up to the first limit, PNEUMONIA from 1 minus the second on.
+    for limits, threshold, refer in (
+        ((above, 1 - below), below, True),  # both are
+        ((below, 1 - above), below, True),  # neither is
+        ((below - 0.1, 1 - (below - 0.1)), below, False),  # only PNEUMONIA is, which the threshold says too
+        ((below - 0.1, 1 - (below - 0.1)), above, True),  # only PNEUMONIA is, and the threshold says NORMAL
+    ):
+        judged = replace(checkpoint, threshold=threshold, refer_limits=limits)
+        got = Predictor(judged).predict(film_path)
+        assert got.refer is refer and ("a person should decide" in got.describe()) is refer
+    assert Predictor(checkpoint).predict(film_path).refer is None
+
+
+def test_another_threshold_changes_the_decision_and_nothing_else(predictor, film_path):
+    before = predictor.predict(film_path)
+    for threshold in (0.0, before.probability, before.probability + 1e-6, 1.0):
+        after = predictor.decide_at(before, threshold)
+        assert after.label == ("PNEUMONIA" if before.probability >= threshold else "NORMAL")
+        assert after == replace(before, threshold=threshold, label=after.label)
+    rejected = predictor.decide_at(predictor.predict(b""), 0.9)
+    assert (rejected.status, rejected.label, rejected.threshold) == ("rejected", None, 0.9)
+
+
+def test_films_read_before_get_the_answers_they_would_get_alone(predictor, film_path):
+    films = [predictor.read(source) for source in (film_path, b"", make_film(2, shape=(200, 240)))]
+    answers = predictor.answer(films)
+    assert [a.status for a in answers] == ["ok", "rejected", "ok"]
+    assert answers[0].probability == pytest.approx(predictor.predict(film_path).probability, abs=1e-6)
+    assert films[0].image.shape == (200, 240) and films[0].input.shape == (32, 32)
+    assert films[1].image is None and films[1].input is None and "empty" in films[1].reason
+
+
+def test_the_explanation_is_that_of_the_evaluation(checkpoint, predictor, film_path):
+    film = predictor.read(film_path)
+    expected = compute_saliency(checkpoint.build_model(), film.input[None], transform=checkpoint.transform)[0]
+    np.testing.assert_allclose(predictor.explain(film), expected, atol=1e-6)

@@ -15,7 +15,14 @@ from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation import shipping
 from pneumo_utils.evaluation.evaluate import evaluate
-from pneumo_utils.evaluation.shipping import KNOWN_FAILURES, combine, describe_card, ship, write_page
+from pneumo_utils.evaluation.shipping import (
+    KNOWN_FAILURES,
+    combine,
+    describe_band,
+    describe_card,
+    ship,
+    write_page,
+)
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.models.shipped import load_card, load_shipped, round_to_half
 from pneumo_utils.training.calibration import calibrate
@@ -170,6 +177,11 @@ def test_the_page_is_made_from_the_card_alone(ship_to, tmp_path):
     before = path.read_text(encoding="utf-8")
     path.unlink()
     assert write_page(MODEL, tmp_path) == path and path.read_text(encoding="utf-8") == before
+
+
+def test_the_band_is_written_as_the_probabilities_that_go_to_a_person():
+    # NORMAL is possible up to 0.6 and PNEUMONIA from 1 - 0.7 = 0.3 on: both are between.
+    assert "between 0.300 and 0.600 should go" in describe_band((0.6, 0.7), 0.5)
 
 
 def test_an_undefined_figure_is_said_to_be_undefined(ship_to, tmp_path):

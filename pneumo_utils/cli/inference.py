@@ -3,26 +3,56 @@
 import json
 from pathlib import Path
 
-from pneumo_utils.cli.common import MODEL_HELP, find_model, flag
+from pneumo_utils.cli.common import MODEL_HELP, find_model, flag, say
 
 
 def add_commands(commands) -> None:
     """Adds the command of this module."""
     parser = commands.add_parser("inference", help="answer for films", description="Answer for films.")
-    flag(parser, "model", required=True, help=MODEL_HELP)
+    parser.add_argument("films", nargs="*", type=Path, help="files and folders of them")
+    flag(parser, "model", default="cnn_baseline", help=MODEL_HELP)
     flag(parser, "checkpoint_path", type=Path, help="your own; else the one that ships")
     flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
-    flag(parser, "image_path", nargs="+", required=True, type=Path, help="image files and folders of them")
+    flag(parser, "image_path", nargs="+", default=[], type=Path, help="the same as FILMS")
     flag(parser, "screening", action="store_true", help="the threshold that misses few pneumonias")
     flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
+    flag(parser, "csv", type=Path, help="a table of answers; if it is there, films it lacks are added")
     parser.set_defaults(run=_inference, output_dir=None)
 
 
 def _inference(arguments) -> None:
+    from pneumo_utils.errors import UsageError
+
+    if not arguments.films + arguments.image_path:
+        raise UsageError("No film was named; expected files or folders: `pneumo inference film.png`.")
+    if arguments.csv and arguments.json:
+        raise UsageError("--csv and --json were both given; expected one of them.")
     checkpoint = find_model(arguments)
-    from pneumo_utils.inference.predictor import Predictor, list_images
+    from pneumo_utils.inference.batch import list_files, predict_files
+    from pneumo_utils.inference.predictor import Predictor
 
     predictor = Predictor(checkpoint, screening=arguments.screening)
-    for image_path in list_images(arguments.image_path):
-        prediction = predictor.predict(image_path)
+    paths = list_files(arguments.films + arguments.image_path)
+    if arguments.csv:
+        _write_table(predictor, paths, arguments.csv)
+        return
+    for prediction in predict_files(predictor, paths):
         print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
+
+
+def _write_table(predictor, paths: list[Path], path: Path) -> None:
+    from tqdm import tqdm
+
+    from pneumo_utils.inference.answer_table import append_answers, read_answered
+    from pneumo_utils.inference.batch import predict_files
+
+    done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
+    left = [p for p in paths if str(p) not in done and p.resolve() != path.resolve()]
+    if len(left) < len(paths):
+        say(f"{len(paths) - len(left)} of {len(paths)} films have their row in {path} already.")
+    answers = tqdm(predict_files(predictor, left), total=len(left), desc="films", leave=False, disable=None)
+    counts = append_answers(path, answers)
+    say(
+        f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
+        f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
+    )

@@ -1,85 +1,11 @@
-"""A refer band: films on which a model may not answer alone, chosen so that a stated error rate holds.
-
-Split-conformal prediction gives each film a set of classes: {NORMAL}, {PNEUMONIA}, both (the film looks like
-either) or none (like neither). A film whose set is not one class goes to a person.
-"""
-
-from dataclasses import dataclass
+"""What a refer band (`training.refer_band`) does to films that it was not fitted on."""
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.bootstrap import NUM_DRAWS, compute_interval, draw_patient_weights
-from pneumo_utils.evaluation.predictions import Predictions, check_both_classes
-
-
-@dataclass(frozen=True)
-class ReferBand:
-    """What a set of classes is made by.
-
-    Attributes:
-        alpha: The error rate that was asked for, above 0 and below 1.
-        by_class: Whether it holds in each class (else over all films).
-        limits: For NORMAL and PNEUMONIA, how much probability the other class may have at most for the class
-            to stay in the set, 0 to 1; 1 where validation had too few films to leave any out.
-    """
-
-    alpha: float
-    by_class: bool
-    limits: tuple[float, float]
-
-
-def fit_refer_band(validation: Predictions, *, alpha: float = 0.05, by_class: bool = True) -> ReferBand:
-    """Sets the limits so that a new film's set lacks its true class with a chance of `alpha` at most.
-
-    The promise is an average over validation sets and new films. It needs new films that are exchangeable
-    with the validation films: films of one patient are not quite, and films of another hospital not at all.
-
-    Args:
-        validation: Films that the model was not trained on and will not be judged on.
-        alpha: The error rate, above 0 and below 1.
-        by_class: Promise it to each class, so that it also holds where pneumonia is rarer (class-conditional,
-            or Mondrian); else over all films (marginal), where a rare class can pay for a common one.
-
-    Returns:
-        The band.
-
-    Raises:
-        UsageError: `alpha` is not above 0 and below 1.
-        PneumoError: A class has no film.
-
-    Source:
-        Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates,
-        arXiv 2107.07511, sections 1 and 4.1 to 4.3.
-    """
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha is {alpha}; expected above 0 and below 1.")
-    check_both_classes(validation.labels, "A refer band")
-    ill = np.asarray(validation.labels) == 1
-    scores = np.where(ill, 1 - validation.probs, validation.probs)
-    groups = (scores[~ill], scores[ill]) if by_class else (scores, scores)
-    return ReferBand(alpha, by_class, tuple(_find_limit(group, alpha) for group in groups))
-
-
-def _find_limit(scores: np.ndarray, alpha: float) -> float:
-    """The k-th smallest score, k = (n + 1) (1 - alpha) rounded up, so that the new film counts as well."""
-    k = int(np.ceil((len(scores) + 1) * (1 - alpha) - 1e-9))  # 0.95 x 60 may come out a hair above 57
-    return float(np.sort(scores)[k - 1]) if k <= len(scores) else 1.0
-
-
-def predict_sets(band: ReferBand, probs: np.ndarray) -> np.ndarray:
-    """The set of classes of each film.
-
-    Args:
-        band: From `fit_refer_band`.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-
-    Returns:
-        bool (N, 2), whether NORMAL and whether PNEUMONIA is in the set.
-    """
-    probs = np.asarray(probs)
-    return np.stack([probs <= band.limits[0], 1 - probs <= band.limits[1]], axis=1)
+from pneumo_utils.evaluation.predictions import Predictions
+from pneumo_utils.training.refer_band import ReferBand, predict_sets
 
 
 def describe_refer_band(judged: dict) -> str:

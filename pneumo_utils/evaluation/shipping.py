@@ -10,6 +10,7 @@ from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.training.calibration import calibrate
+from pneumo_utils.training.refer_band import REFER_ALPHA, find_refer_range
 from pneumo_utils.training.stress import make_stress_films
 
 KNOWN_FAILURES = (
@@ -151,8 +152,19 @@ def describe_card(values: dict, card: dict) -> str:
     for label, row in (("balanced", test), ("screening", test["screening"])):
         cells = [_with_interval(row, name) for name in ("sensitivity", "specificity")]
         lines.append(f"| {label} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |")
+    lines += ["", describe_band(values["refer_limits"], values["threshold"])]
     lines += ["", "## Known failures", "", *(f"- {failure}" for failure in card["known_failures"]), ""]
     return "\n".join(lines)
+
+
+def describe_band(limits: tuple[float, float], threshold: float) -> str:
+    """The refer band of a checkpoint at its balanced threshold as a sentence."""
+    low, high = find_refer_range(limits, threshold)
+    return (
+        f"Refer band, fitted on validation for an error rate of {REFER_ALPHA:.0%} in each class: a film "
+        f"whose probability lies between {low:.3f} and {high:.3f} should go to a person (at the balanced "
+        "point)."
+    )
 
 
 def _with_interval(row: dict, name: str) -> str:

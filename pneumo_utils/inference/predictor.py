@@ -1,63 +1,42 @@
 """One film in, one answer out: the same read, the same guard, the same transform as in training."""
 
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image
-from pneumo_utils.errors import ImageError, PneumoError, UsageError
+from pneumo_utils.data.image_io import load_image
+from pneumo_utils.errors import ImageError, UsageError
+from pneumo_utils.evaluation.explain import compute_saliency
 from pneumo_utils.inference.guard import check_film
+from pneumo_utils.inference.prediction import Prediction
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
+from pneumo_utils.training.refer_band import find_refer_range
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The answer for one film.
+class Film:
+    """What was read from one source, before a model has seen it.
 
     Attributes:
-        path: What was asked about.
-        status: "ok" or "rejected".
-        label: A class name; None where rejected.
-        probability: P(pneumonia), 0 to 1; None where rejected.
-        threshold: The label is PNEUMONIA when probability >= threshold.
-        model: The model's name.
-        trained_on: The data set it learnt from.
-        warnings: What makes the answer doubtful, in sentences.
+        name: Shown in the answer.
+        image: uint8 (H, W), the film in its own size; None where it was rejected.
+        input: uint8 (S, S), squashed to the model's input size; None where it was rejected.
+        warnings: What the guard has to say, in sentences.
         reason: Why it was rejected; None otherwise.
-        time_s: Wall time from bytes to answer, seconds.
+        time_s: Wall time of the reading, seconds.
     """
 
-    path: str
-    status: str
-    label: str | None
-    probability: float | None
-    threshold: float
-    model: str
-    trained_on: str
+    name: str
+    image: np.ndarray | None
+    input: np.ndarray | None
     warnings: list[str]
     reason: str | None
     time_s: float
-
-    def to_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
-
-    def describe(self) -> str:
-        """The answer in one sentence."""
-        if self.status == "rejected":
-            return f"{self.path}: rejected. {self.reason}"
-        side = "at or above" if self.probability >= self.threshold else "below"
-        text = (
-            f"{self.path}: {self.label}, P(pneumonia) = {self.probability:.3f}, {side} "
-            f"the threshold {self.threshold:.3f} of {self.model}."
-        )
-        return " ".join([text, *(f"Warning: {warning}" for warning in self.warnings)])
 
 
 class Predictor:
@@ -88,65 +67,99 @@ class Predictor:
         Returns:
             The prediction.
         """
-        started = time.perf_counter()
-        name = name or (str(source) if isinstance(source, (str, Path)) else "film")
-        about = self.checkpoint
-        common = {"path": name, "threshold": self.threshold, "model": about.model_name}
-        common["trained_on"] = about.source
-        try:
-            image, warnings = self.read(source)
-        except ImageError as error:
-            spent = time.perf_counter() - started
-            return Prediction(**common, status="rejected", label=None, probability=None, warnings=[],
-                              reason=str(error), time_s=spent)  # fmt: skip
-        logits = predict_logits(
-            self.model, image[None], transform=about.transform, flip_average=about.flip_average
-        )
-        prob = float(compute_probs(logits, about.temperature)[0])
-        label = CLASS_NAMES[int(prob >= self.threshold)]
-        spent = time.perf_counter() - started
-        return Prediction(**common, status="ok", label=label, probability=prob, warnings=warnings,
-                          reason=None, time_s=spent)  # fmt: skip
+        return self.answer([self.read(source, name=name)])[0]
 
-    def read(self, source) -> tuple[np.ndarray, list[str]]:
-        """The film as the model sees it, and the guard's warnings.
+    def read(self, source, *, name: str | None = None) -> Film:
+        """The film as it is and as the model sees it, or why not; may run in a thread of its own.
 
         Args:
             source: As for `predict`.
+            name: As for `predict`.
 
         Returns:
-            uint8 (S, S) at the model's input size, and sentences.
-
-        Raises:
-            ImageError: The film cannot be read, or is blank.
+            The film; what cannot be read has a reason and no image.
         """
-        warnings = check_film(load_image(source))
-        if self.checkpoint.source == "synthetic":
+        started = time.perf_counter()
+        name = name or (str(source) if isinstance(source, (str, Path)) else "film")
+        image, squashed, warnings, reason = None, None, [], None
+        try:
+            full = load_image(source)
+            warnings = check_film(full)
+            squashed = load_image(source, image_size=self.checkpoint.transform.image_size)
+            image = full
+        except ImageError as error:
+            reason = str(error)
+        if self.checkpoint.source == "synthetic" and image is not None:
             warnings.append("The model learnt from SYNTHETIC phantoms; its answer says nothing about people.")
-        return load_image(source, image_size=self.checkpoint.transform.image_size), warnings
+        return Film(name, image, squashed, warnings, reason, time.perf_counter() - started)
 
+    def answer(self, films: list[Film]) -> list[Prediction]:
+        """Answers for films that were read, in one pass of the model.
 
-def list_images(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are named, folders as the image files below them, sorted.
+        Args:
+            films: From `read`.
 
-    Raises:
-        PneumoError: A path is not there, or a folder has no image files.
-    """
-    found = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if _is_image(p))
-            if not inside:
-                raise PneumoError(
-                    f"{path} holds no image files; expected {', '.join(sorted(IMAGE_SUFFIXES))}."
-                )
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise PneumoError(f"{path} is not there; expected an image file or a folder. Check the path.")
-    return found
+        Returns:
+            One prediction a film, in the same order.
+        """
+        started = time.perf_counter()
+        inputs = [film.input for film in films if film.reason is None]
+        probs = iter(self._compute_probs(np.stack(inputs)) if inputs else ())
+        spent = (time.perf_counter() - started) / max(1, len(inputs))
+        return [self._decide(film, None if film.reason else float(next(probs)), spent) for film in films]
 
+    def explain(self, film: Film) -> np.ndarray:
+        """Where in a film something speaks for pneumonia: its Grad-CAM, as the model answers.
 
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        Args:
+            film: From `read`, not rejected.
+
+        Returns:
+            float32 (S, S), 0 to 1; see `compute_saliency`.
+        """
+        about = self.checkpoint
+        return compute_saliency(
+            self.model, film.input[None], transform=about.transform, flip_average=about.flip_average
+        )[0]
+
+    def decide_at(self, prediction: Prediction, threshold: float) -> Prediction:
+        """The same answer at another threshold; a rejection stays one.
+
+        Args:
+            prediction: From `predict` or `answer`.
+            threshold: Call it pneumonia when probability >= threshold, 0 to 1.
+        """
+        if prediction.probability is None:
+            return replace(prediction, threshold=threshold)
+        label = CLASS_NAMES[int(prediction.probability >= threshold)]
+        refer = self._must_refer(prediction.probability, threshold)
+        return replace(prediction, threshold=threshold, label=label, refer=refer)
+
+    def _compute_probs(self, inputs: np.ndarray) -> np.ndarray:
+        about = self.checkpoint
+        logits = predict_logits(
+            self.model, inputs, transform=about.transform, flip_average=about.flip_average
+        )
+        return compute_probs(logits, about.temperature)
+
+    def _decide(self, film: Film, prob: float | None, time_s: float) -> Prediction:
+        prediction = Prediction(
+            path=film.name,
+            status="ok" if film.reason is None else "rejected",
+            label=None,
+            probability=prob,
+            threshold=self.threshold,
+            refer=None,
+            model=self.checkpoint.model_name,
+            trained_on=self.checkpoint.source,
+            warnings=[] if film.reason else film.warnings,
+            reason=film.reason,
+            time_s=film.time_s + (0 if film.reason else time_s),
+        )
+        return self.decide_at(prediction, self.threshold)
+
+    def _must_refer(self, prob: float, threshold: float) -> bool | None:
+        if self.checkpoint.refer_limits is None:
+            return None
+        low, high = find_refer_range(self.checkpoint.refer_limits, threshold)
+        return bool(low <= prob <= high)

@@ -15,8 +15,8 @@ from pneumo_utils.models.registry import build_model, require_model
 from pneumo_utils.models.tensors import load_tensors
 
 FORMAT_VERSION = 2
-_PLAIN = ("threshold", "screening_threshold", "temperature", "flip_average", "num_members", "pretrained")
-_PLAIN += ("source", "data_fingerprint", "val_metrics", "versions")
+_PLAIN = ("threshold", "screening_threshold", "temperature", "refer_limits", "flip_average")
+_PLAIN += ("num_members", "pretrained", "source", "data_fingerprint", "val_metrics", "versions")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Checkpoint:
         threshold: Call it pneumonia when prob >= threshold, 0 to 1; chosen on validation for balance.
         screening_threshold: The same, chosen on validation to miss few pneumonias; None if never chosen.
         temperature: Divides the logit before the sigmoid, above 0; chosen on validation.
+        refer_limits: Of the refer band (`training.refer_band`), for an error rate of `REFER_ALPHA` in each
+            class; None if never fitted.
         flip_average: Whether a film's logit is the mean over it and its mirror image.
         num_members: Networks whose logits are averaged, 1 or more; above 1 it is an ensemble of seeds.
         pretrained: Whether training started from ImageNet weights.
@@ -46,6 +48,7 @@ class Checkpoint:
     threshold: float
     screening_threshold: float | None = None
     temperature: float = 1.0
+    refer_limits: tuple[float, float] | None = None
     flip_average: bool = False
     num_members: int = 1
     pretrained: bool = False
@@ -140,7 +143,8 @@ def from_values(values: dict, state: dict[str, torch.Tensor]) -> Checkpoint:
         raise ValueError("it has another format version")
     values["config"] = TrainConfig.from_dict(values["config"])
     values["transform"] = EvalTransform(**values["transform"])
-    values["class_names"] = tuple(values["class_names"])
+    for name in ("class_names", "refer_limits"):  # JSON has lists only
+        values[name] = values.get(name) and tuple(values[name])
     checkpoint = Checkpoint(state=state, **values)
     _require_valid(checkpoint)
     return checkpoint
@@ -162,8 +166,9 @@ def _require_valid(checkpoint: Checkpoint) -> None:
     if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
         raise ValueError("it holds weights that are not finite")
     thresholds = (checkpoint.threshold, checkpoint.screening_threshold or 0.0)
+    thresholds += checkpoint.refer_limits or ()
     if not all(0 <= threshold <= 1 for threshold in thresholds) or not checkpoint.temperature > 0:
-        raise ValueError("a threshold or the temperature is out of range")
+        raise ValueError("a threshold, a limit or the temperature is out of range")
     if checkpoint.class_names != CLASS_NAMES:
         raise ValueError(f"its classes are {', '.join(checkpoint.class_names)}")
 

@@ -1,4 +1,4 @@
-"""What is chosen on validation once the weights stand: flip averaging, temperature and thresholds."""
+"""What is chosen on validation once the weights stand: flip averaging, temperature, thresholds and band."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
+from pneumo_utils.training.refer_band import fit_refer_band
 
 SCREENING_SENSITIVITY = 0.95
 """What screening promises, on validation films as they are and on their stressed copies."""
@@ -22,7 +23,7 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
     """Settles everything about a trained model that is neither weight nor recipe.
 
     Mirror images are averaged in where the stressed films are then ranked no worse. Temperature and
-    thresholds follow from `choose_operating_points`.
+    thresholds follow from `choose_operating_points`; the refer band is fitted on the plain films.
 
     Args:
         checkpoint: A trained model.
@@ -45,13 +46,15 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
     flip = bool(stress_auroc[True] >= stress_auroc[False])
     val_logits, stress_logits = logits[flip]
     points = choose_operating_points(val_logits, val.labels, stress_logits, stressed.labels)
-    called = compute_probs(val_logits, points["temperature"]) >= points["threshold"]
+    probs = compute_probs(val_logits, points["temperature"])
+    band = fit_refer_band(val.labels, probs)
     figures = {
         "auroc": float(roc_auc_score(val.labels, val_logits)),
         "stress_auroc": float(stress_auroc[flip]),
-        "accuracy": float(np.mean(called == val.labels)),
+        "accuracy": float(np.mean((probs >= points["threshold"]) == val.labels)),
     }
-    return replace(checkpoint, flip_average=flip, val_metrics=checkpoint.val_metrics | figures, **points)
+    chosen = points | {"flip_average": flip, "refer_limits": band.limits}
+    return replace(checkpoint, val_metrics=checkpoint.val_metrics | figures, **chosen)
 
 
 def choose_operating_points(

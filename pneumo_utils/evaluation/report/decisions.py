@@ -1,10 +1,11 @@
 """Sections of the report about operating points and about films that go to a person."""
 
-from pneumo_utils.evaluation.conformal import fit_refer_band, judge_refer_band
+from pneumo_utils.evaluation.conformal import judge_refer_band
 from pneumo_utils.evaluation.operating import choose_points, judge_points
 from pneumo_utils.evaluation.report.figures import format_interval
 from pneumo_utils.evaluation.report.material import Material
 from pneumo_utils.page import parts
+from pneumo_utils.training.refer_band import fit_refer_band
 
 ERROR_RATES = (0.01, 0.05, 0.1)
 """Stated error rates of the refer bands."""
@@ -47,7 +48,7 @@ def build_refer_bands(material: Material) -> str:
         return parts.make_note(NO_VALIDATION)
     rows = []
     for alpha in ERROR_RATES:
-        band = fit_refer_band(material.validation, alpha=alpha)
+        band = fit_refer_band(material.validation.labels, material.validation.probs, alpha=alpha)
         for place, films in (("validation", material.validation), ("these films", material.predictions)):
             judged = judge_refer_band(band, films)
             cells = [

@@ -1,0 +1,130 @@
+"""Many files: order, a row for each, interruptions, and that only a few are held at once."""
+
+import csv
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import make_checkpoint, make_film, run_pneumo
+from PIL import Image
+
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.inference import batch
+from pneumo_utils.inference.batch import list_files, predict_files
+from pneumo_utils.inference.predictor import Predictor
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor(make_checkpoint())
+
+
+@pytest.fixture
+def film_paths(tmp_path):
+    """Seven files: the third is empty, the fifth a page."""
+    paths = [tmp_path / f"{7 - i}.png" for i in range(7)]  # not in the order of their names
+    for seed, path in enumerate(paths):
+        Image.fromarray(make_film(seed, shape=(160, 200))).save(path)
+    paths[2].write_bytes(b"")
+    paths[4].write_text("<html></html>")
+    return paths
+
+
+def get_probs(answers) -> list[float]:
+    return [float("nan") if answer.probability is None else answer.probability for answer in answers]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 16])
+def test_each_file_gets_its_own_answer_in_the_order_asked(predictor, film_paths, batch_size):
+    answers = list(predict_files(predictor, film_paths, batch_size=batch_size))
+    assert [answer.path for answer in answers] == [str(path) for path in film_paths]
+    assert [answer.status for answer in answers] == ["ok", "ok", "rejected", "ok", "rejected", "ok", "ok"]
+    alone = [predictor.predict(path) for path in film_paths]
+    np.testing.assert_allclose(*map(get_probs, (answers, alone)), atol=1e-5)
+
+
+def test_no_files_no_answers(predictor):
+    assert list(predict_files(predictor, [])) == []
+
+
+def test_only_a_few_films_are_held_and_none_in_full_size(predictor, film_paths, monkeypatch):
+    held, most, lock = 0, 0, threading.Lock()
+    inner_read, inner_answer = batch._read_input, predictor.answer
+
+    def read(*arguments):
+        nonlocal held, most
+        film = inner_read(*arguments)
+        assert film.image is None
+        with lock:
+            held += 1
+            most = max(most, held)
+        return film
+
+    def answer(films):
+        nonlocal held
+        with lock:
+            held -= len(films)
+        time.sleep(0.05)  # the readers would run ahead, were they not held back
+        return inner_answer(films)
+
+    monkeypatch.setattr(batch, "_read_input", read)
+    monkeypatch.setattr(predictor, "answer", answer)
+    assert len(list(predict_files(predictor, film_paths * 20, batch_size=4))) == 140
+    assert 4 <= most <= 12
+
+
+def test_all_files_of_a_folder_are_listed_whatever_their_names(tmp_path):
+    for name in ("b.png", "a.JPG", "sub/c", ".hidden.png", ".folder/d.png", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listed = list_files([tmp_path / "notes.txt", tmp_path])
+    assert [p.name for p in listed] == ["notes.txt", "a.JPG", "b.png", "notes.txt", "c"]
+
+
+def test_a_missing_path_and_an_empty_folder_are_named(tmp_path):
+    with pytest.raises(PneumoError, match="nowhere is not there"):
+        list_files([tmp_path / "nowhere"])
+    with pytest.raises(PneumoError, match="holds no files"):
+        list_files([tmp_path])
+
+
+def read_rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_command_writes_a_row_for_every_file_and_goes_on_where_it_was_broken_off(tmp_path, film_paths):
+    whole, broken = tmp_path.parent / "whole.csv", tmp_path.parent / "broken.csv"
+    ask = ["inference", tmp_path, "--shipped", "--csv"]
+    done = run_pneumo(*ask, whole, cwd=tmp_path.parent)
+    assert done.returncode == 0 and "7 rows added" in done.stderr and done.stdout == ""
+    rows = read_rows(whole)
+    assert [row["path"] for row in rows] == sorted(str(path) for path in film_paths)
+    assert sum(row["status"] == "rejected" for row in rows) >= 2
+    content = whole.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    again = run_pneumo(*ask, broken, cwd=tmp_path.parent)
+    assert again.returncode == 0 and "have their row" in again.stderr
+    resumed = read_rows(broken)
+    for name in ("path", "status", "label", "threshold", "refer", "model", "warnings", "reason"):
+        assert [row[name] for row in resumed] == [row[name] for row in rows]
+    # A probability may differ in the last digits with the films that share its batch.
+    np.testing.assert_allclose(
+        *([float(row["probability"] or "nan") for row in table] for table in (rows, resumed)), atol=1e-5
+    )
+
+
+def test_killed_at_any_moment_the_table_is_completed(tmp_path, film_paths):
+    path = tmp_path.parent / "killed.csv"
+    words = [sys.executable, "-m", "pneumo_utils", "inference", tmp_path, "--shipped", "--csv", path]
+    process = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not path.exists() or path.read_text().count("\n") < 2):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = run_pneumo(*words[3:], cwd=tmp_path.parent)
+    assert done.returncode == 0, done.stderr
+    assert [row["path"] for row in read_rows(path)] == sorted(str(film) for film in film_paths)
