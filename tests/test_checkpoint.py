@@ -2,9 +2,11 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -132,6 +134,11 @@ def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch, checkpoint, co
         ({"screening_threshold": -0.1}, "out of range"),
         ({"screening_threshold": float("nan")}, "out of range"),
         ({"temperature": 0.0}, "out of range"),
+        ({"temperature": float("inf")}, "out of range"),
+        ({"temperature": float("nan")}, "out of range"),
+        ({"num_members": 0}, "number of members"),
+        ({"num_members": 10**9}, "number of members"),
+        ({"num_members": 2}, "state_dict"),
         ({"class_names": ("SICK", "WELL")}, "SICK"),
         ({"state": {}}, "state_dict"),
     ],
@@ -142,12 +149,65 @@ def test_values_that_make_no_sense_are_refused(tmp_path, checkpoint, change, rea
         load_checkpoint(path)
 
 
-def test_weights_that_are_not_finite_are_refused(tmp_path, checkpoint):
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused(tmp_path, checkpoint, bad):
     state = {name: value.clone() for name, value in checkpoint.state.items()}
-    state["head.weight"][0, 0] = float("inf")
+    state["head.weight"][0, 0] = bad
     path = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth")
     with pytest.raises(PneumoError, match="not finite"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("head.weight"), "state_dict"),
+        (lambda state: state.update(more=torch.zeros(1)), "state_dict"),
+        (lambda state: state.update({"head.weight": torch.zeros(3, 5)}), "state_dict"),
+        (lambda state: state.update({"head.weight": state["head.weight"].T.clone()}), "state_dict"),
+        # It claims a shape of a million million numbers and holds one.
+        (lambda state: state.update({"head.weight": torch.zeros(1).expand(10**6, 10**6)}), "state_dict"),
+        (lambda state: state.update({"head.weight": state["head.weight"].double()}), "number type"),
+        (lambda state: state.update({"head.weight": "a word"}), "state_dict"),
+    ],
+    ids=["missing", "more", "shape", "turned", "huge", "type", "word"],
+)
+def test_weights_that_do_not_fit_are_refused(tmp_path, checkpoint, change, reason):
+    state = dict(checkpoint.state)
+    change(state)
+    path = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth")
+    with pytest.raises(PneumoError, match=reason):
+        load_checkpoint(path)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path, checkpoint):
+    """The reader of archives would unpack it: 40 MB of zeros take 160 kB."""
+    plain, packed = tmp_path / "plain.pth", tmp_path / "c.pth"
+    content = {"state": {"head.weight": torch.zeros(10_000_000)}, "values": to_values(checkpoint)}
+    torch.save(content, plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+    assert packed.stat().st_size < 1_000_000
+    assert torch.load(packed, weights_only=True)["state"]["head.weight"].numel() == 10_000_000
+    with pytest.raises(PneumoError, match="not a file of tensors"):
+        load_checkpoint(packed)
+
+
+@pytest.mark.parametrize("kind", ["plain", "old", "zip"])
+def test_a_pickle_is_never_run(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "c.pth"
+    content = {"state": Pickled(), "values": {}}
+    if kind == "plain":
+        path.write_bytes(pickle.dumps(content, protocol=2))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=kind == "zip")
+    with pytest.raises(PneumoError, match=r"c\.pth cannot be read as a checkpoint"):
+        load_checkpoint(path)
+    assert not (tmp_path / "owned").exists()
+    torch.load(path, weights_only=False) if kind != "plain" else pickle.loads(path.read_bytes())
+    assert (tmp_path / "owned").exists()  # read without care, the same file does it
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits on file sizes are POSIX")

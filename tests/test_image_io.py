@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from pneumo_utils.data import image_io
+from pneumo_utils.data import image_io, limits, pillow_image
 from pneumo_utils.data.image_io import IMAGE_SUFFIXES, MAX_PIXELS, load_image, measure_image
 from pneumo_utils.errors import ImageError
 
@@ -93,7 +93,7 @@ def test_the_name_plays_no_part(tmp_path):
 
 
 def test_suffixes_are_lower_case_with_their_dot():
-    assert {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp"} == IMAGE_SUFFIXES
+    assert {".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"} == IMAGE_SUFFIXES
 
 
 def test_colour_becomes_luma():
@@ -227,10 +227,10 @@ def test_jpeg_shrunk_while_decoding_stays_close_to_the_full_way(mode, progressiv
 
 def test_jpeg_is_decoded_at_reduced_scale(monkeypatch):
     shapes = []
-    inner = image_io._grey_from_pillow
-    monkeypatch.setattr(image_io, "_grey_from_pillow", lambda i: shapes.append(i.size) or inner(i))
+    inner = pillow_image.grey_from_pillow
+    monkeypatch.setattr(pillow_image, "grey_from_pillow", lambda i: shapes.append(i.size) or inner(i))
     load_image(encode(make_grey(900, 1300), "JPEG"), image_size=100)
-    assert shapes == [(325, 225)]  # a quarter: an eighth, 112 high, would be below twice the final 100
+    assert set(shapes) == {(325, 225)}  # a quarter: an eighth, 112 high, would be below twice the final 100
 
 
 @pytest.mark.parametrize("image_size", [0, -1])
@@ -358,12 +358,6 @@ def test_other_formats_are_refused_whatever_their_name(name, tmp_path):
     assert "no JPEG, PNG, BMP, TIFF or WEBP" in reason(path)
 
 
-def test_dicom_is_named():
-    assert "DICOM" in reason(bytes(128) + b"DICM" + bytes(200))
-    assert "DICOM" in reason(b"II*\0" + bytes(124) + b"DICM" + bytes(200))  # its preamble may be a TIFF's
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")  # it warns before it fails
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.99])
 @pytest.mark.parametrize("image_size", [None, 16])
 @pytest.mark.parametrize(
@@ -411,7 +405,6 @@ def test_the_global_switch_for_truncated_jpegs_is_not_obeyed(monkeypatch):
     assert "cut short" in reason(data[: len(data) // 2])
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin")
 def test_damaged_headers_end_as_image_errors():
     """No byte of a small file may bring another exception to light."""
     rng = np.random.default_rng(0)
@@ -480,20 +473,19 @@ def test_bombs_are_refused_by_their_header(data, count, recwarn):
 
 def test_webp_bomb_is_refused():
     message = reason(make_webp_header(16_000, 16_000))
-    # Newer releases of Pillow look at the size themselves; older ones see that the canvas is not filled.
-    assert f"more than {MAX_PIXELS:,} pixels" in message or "damaged" in message
+    assert f"256,000,000 pixels, at most {MAX_PIXELS:,}" in message
 
 
 def test_limits_inside_pillow_count_as_too_many_pixels(monkeypatch):
     def refuse(stream):
         raise Image.DecompressionBombError("words of the library")
 
-    monkeypatch.setitem(image_io._READERS, (b"BM",), refuse)
+    monkeypatch.setitem(pillow_image._READERS, (b"BM",), refuse)
     assert f"more than {MAX_PIXELS:,} pixels" in reason(encode(make_grey(), "BMP"))
 
 
 def test_pixel_limit_is_exact(monkeypatch):
-    monkeypatch.setattr(image_io, "MAX_PIXELS", 60 * 90)
+    monkeypatch.setattr(limits, "MAX_PIXELS", 60 * 90)
     assert load_image(make_noise(60, 90)).shape == (60, 90)
     assert load_image(encode(make_noise(60, 90), "PNG")).shape == (60, 90)
     assert "5,460 pixels, at most 5,400" in reason(make_noise(60, 91))

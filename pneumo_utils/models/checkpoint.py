@@ -15,6 +15,7 @@ from pneumo_utils.models.registry import build_model, require_model
 from pneumo_utils.models.tensors import load_tensors
 
 FORMAT_VERSION = 2
+MAX_MEMBERS = 100
 _PLAIN = ("threshold", "screening_threshold", "temperature", "refer_limits", "flip_average")
 _PLAIN += ("num_members", "pretrained", "source", "data_fingerprint", "val_metrics", "versions")
 
@@ -162,12 +163,17 @@ def _parse(path: Path) -> Checkpoint:
 
 
 def _require_valid(checkpoint: Checkpoint) -> None:
-    checkpoint.build_model()
+    if type(checkpoint.num_members) is not int or not 1 <= checkpoint.num_members <= MAX_MEMBERS:
+        raise ValueError(f"its number of members is not 1 to {MAX_MEMBERS}")
+    expected = checkpoint.build_model().state_dict()
+    if any(value.dtype != expected[name].dtype for name, value in checkpoint.state.items()):
+        raise ValueError("it holds weights of another number type")
     if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
         raise ValueError("it holds weights that are not finite")
     thresholds = (checkpoint.threshold, checkpoint.screening_threshold or 0.0)
     thresholds += checkpoint.refer_limits or ()
-    if not all(0 <= threshold <= 1 for threshold in thresholds) or not checkpoint.temperature > 0:
+    is_hot = 0 < checkpoint.temperature < float("inf")
+    if not is_hot or not all(0 <= threshold <= 1 for threshold in thresholds):
         raise ValueError("a threshold, a limit or the temperature is out of range")
     if checkpoint.class_names != CLASS_NAMES:
         raise ValueError(f"its classes are {', '.join(checkpoint.class_names)}")

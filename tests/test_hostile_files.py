@@ -1,0 +1,59 @@
+"""Whatever is given to `load_image`, it gives the right pixels or one sentence, and says nothing else."""
+
+import logging
+import warnings
+
+import numpy as np
+import pytest
+from hostile_files import KINDS
+
+from pneumo_utils.data.image_io import load_image, measure_image
+from pneumo_utils.errors import ImageError
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_read_rightly_or_refused_in_a_sentence(kind, tmp_path, capfd, caplog):
+    source = kind.make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    caplog.set_level(logging.DEBUG)
+    capfd.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        if kind.expected is None:
+            with pytest.raises(ImageError) as caught:
+                load_image(source)
+            message = str(caught.value)
+            assert message.endswith(".") and message.isprintable() and len(message) < 160
+        else:
+            pixels = load_image(source)
+            assert pixels.dtype == np.uint8
+            if isinstance(kind.expected, tuple):
+                assert pixels.shape == kind.expected
+            else:
+                assert pixels.shape == kind.expected.shape
+                assert np.abs(pixels.astype(int) - kind.expected).max() <= kind.tolerance
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_large], ids=lambda kind: kind.name)
+def test_measured_rightly_or_refused(kind, tmp_path):
+    source = kind.make(tmp_path)
+    if isinstance(source, np.ndarray):
+        pytest.skip("an array has its shape")
+    if isinstance(source, bytes):
+        (tmp_path / "given").write_bytes(source)
+        source = tmp_path / "given"
+    try:
+        size = measure_image(source)
+    except ImageError as error:
+        assert kind.expected is None and str(error).endswith(".")
+    else:  # a header can be good where the pixels are not
+        shape = getattr(kind.expected, "shape", size)
+        assert sorted(size) == sorted(shape)
+
+
+def test_there_are_many_kinds_of_both_sorts():
+    assert sum(kind.expected is None for kind in KINDS) > 100
+    assert sum(kind.expected is not None for kind in KINDS) > 60
