@@ -180,7 +180,9 @@ def test_the_film_is_out_of_the_widget_before_the_model_runs(build_panel, upload
     class Looker:
         def predict(self, content, *, name):
             self.left = widgets.read_upload(upload)
-            return Prediction(name, "rejected", None, None, 0.5, "none", "unknown", [], "No reason.", 0.0)
+            return Prediction(
+                name, "rejected", None, None, 0.5, None, "none", "unknown", [], "No reason.", 0.0
+            )
 
     looker = Looker()
     build_panel(looker)
@@ -245,7 +247,7 @@ def test_the_panel_says_what_it_is_not_for(predictor):
 
 @pytest.mark.parametrize(("probability", "label"), [(0.2, "NORMAL"), (0.9, "PNEUMONIA")])
 def test_the_figure_shows_prob_threshold_and_decision(probability, label):
-    answer = Prediction("a.png", "ok", label, probability, 0.3, "none", "unknown", [], None, 0.0)
+    answer = Prediction("a.png", "ok", label, probability, 0.3, None, "none", "unknown", [], None, 0.0)
     figure = widgets.plot_prediction(make_png(), answer)
     film, bar = figure.axes
     assert film.images[0].get_array().shape == (160, 160)
