@@ -87,6 +87,12 @@ def make_film(seed: int, *, bright: bool = False, shape: tuple[int, int] = (40, 
     return noise + np.uint8(100 * bright)
 
 
+def make_chest_film(seed: int, *, shape: tuple[int, int] = (200, 240)) -> np.ndarray:
+    """A phantom, which the guard takes for a chest film."""
+    phantom = make_phantoms(8, image_size=200, seed=seed).images[0]
+    return np.array(Image.fromarray(phantom).resize(shape[::-1]))
+
+
 def make_checkpoint(*, seed: int = 0, **changes) -> Checkpoint:
     """A baseline at 32 px with random weights of its own, as a run with that seed might leave it."""
     torch.manual_seed(seed)

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import make_checkpoint, make_film, run_pneumo
+from conftest import make_checkpoint, make_chest_film, run_pneumo
 from PIL import Image
 
 from pneumo_utils.errors import PneumoError
@@ -27,7 +27,7 @@ def film_paths(tmp_path):
     """Seven files: the third is empty, the fifth a page."""
     paths = [tmp_path / f"{7 - i}.png" for i in range(7)]  # not in the order of their names
     for seed, path in enumerate(paths):
-        Image.fromarray(make_film(seed, shape=(160, 200))).save(path)
+        Image.fromarray(make_chest_film(seed, shape=(160, 200))).save(path)
     paths[2].write_bytes(b"")
     paths[4].write_text("<html></html>")
     return paths

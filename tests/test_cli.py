@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REAL_FILMS, make_checkpoint, make_film, make_folder, run_pneumo
+from conftest import REAL_FILMS, make_checkpoint, make_chest_film, make_film, make_folder, run_pneumo
 from PIL import Image
 
 from pneumo_utils import cli
@@ -63,7 +63,7 @@ def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tm
     for label, name in enumerate(("normal", "pneumonia")):
         (tmp_path / "clinic" / name).mkdir(parents=True)
         for i in range(4):
-            film = make_film(i, bright=bool(label), shape=(200, 200) if i else (100, 120))
+            film = make_chest_film(10 * label + i, shape=(200, 200) if i else (100, 120))
             Image.fromarray(film).save(tmp_path / "clinic" / name / f"{i}.png")
     page = tmp_path / "deep" / "report.html"
     words = ["eval", "--model", MODEL, "--data", tmp_path / "clinic", "--json", "--report", page]
@@ -100,7 +100,8 @@ def test_inference_takes_files_and_folders_in_order(home):
     folder = home / "data" / "chest_xray" / "test"
     broken = home / "broken.jpeg"
     broken.write_bytes(b"<html>")
-    file = folder / "NORMAL" / "IM-0003-0001.jpeg"
+    file = home / "film.png"
+    Image.fromarray(make_chest_film(1)).save(file)
     words = ["inference", "--model", MODEL, "--checkpoint-path", PATH, "--image-path", broken, file]
     done = run_pneumo(*words, folder, "--json", cwd=home)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -112,7 +113,8 @@ def test_inference_takes_files_and_folders_in_order(home):
 
 
 def test_inference_speaks_to_people(home):
-    file = home / "data" / "chest_xray" / "test" / "NORMAL" / "IM-0003-0001.jpeg"
+    file = home / "film.png"
+    Image.fromarray(make_chest_film(1)).save(file)
     done = run_pneumo("inference", "--model", MODEL, "--image_path", file, cwd=home)
     assert "P(pneumonia)" in done.stdout and done.returncode == 0
 

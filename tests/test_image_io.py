@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from pneumo_utils.data import image_io, limits, pillow_image
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES, MAX_PIXELS, load_image, measure_image
+from pneumo_utils.data.image_io import IMAGE_SUFFIXES, MAX_PIXELS, load_film, load_image, measure_image
 from pneumo_utils.errors import ImageError
 
 DATA = Path(__file__).parents[2] / "shared/data"
@@ -564,3 +564,20 @@ def test_the_size_of_a_file_comes_from_its_header(tmp_path):
         measure_image(tmp_path / "torn.png")
     with pytest.raises(ImageError):
         measure_image(tmp_path / "absent.png")
+
+
+@pytest.mark.parametrize(("file_format", "decodes"), [("JPEG", 2), ("PNG", 1), ("TIFF", 1), (None, 0)])
+def test_a_film_in_both_shapes_is_what_two_readings_give(file_format, decodes, tmp_path, monkeypatch):
+    source, counted, decode = make_noise(600, 900), [], pillow_image.decode
+    if file_format:
+        (tmp_path / "film").write_bytes(encode(source, file_format))
+        source = tmp_path / "film"
+    expected = load_image(source), load_image(source, image_size=32)
+    monkeypatch.setattr(pillow_image, "decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
+    got = load_film(source, image_size=32)
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(counted) == decodes
+    # A JPEG is decoded twice because it comes smaller, and other, where it is to be squashed.
+    squashed_again = load_image(got[0], image_size=32)
+    assert (squashed_again != got[1]).any() == (file_format == "JPEG")

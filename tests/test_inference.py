@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_film, make_left_half
+from conftest import make_chest_film, make_left_half
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
@@ -40,7 +40,7 @@ def predictor(checkpoint):
 @pytest.fixture
 def film_path(tmp_path):
     path = tmp_path / "film.png"
-    Image.fromarray(make_film(1, shape=(200, 240))).save(path)
+    Image.fromarray(make_chest_film(1)).save(path)
     return path
 
 
@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_rejected_with_the_reason(predictor, content):
 
 def test_a_blank_film_is_rejected_and_a_small_one_warned_about(predictor):
     assert predictor.predict(np.full((300, 300), 128, np.uint8)).status == "rejected"
-    small = predictor.predict(make_film(2))
+    small = predictor.predict(make_chest_film(2, shape=(100, 120)))
     assert small.status == "ok" and small.warnings and "Warning" in small.describe()
 
 
@@ -139,7 +139,7 @@ def test_films_of_one_class_have_no_stretch_loss(checkpoint):
 def test_evaluation_and_answers_average_mirror_images_where_the_checkpoint_says_so(flip_average, logit):
     film = np.full((160, 160), 51, np.uint8)
     film[:, :80] = 204  # 0.8 of white on the left and 0.2 on the right
-    judged = make_left_half(image_size=32, flip_average=flip_average, temperature=2.0)
+    judged = make_left_half(image_size=32, flip_average=flip_average, temperature=2.0, source="synthetic")
     expected = 1 / (1 + np.exp(-logit / 2.0))
     # The resize mixes both levels a little where they meet.
     assert Predictor(judged).predict(film).probability == pytest.approx(expected, abs=1e-3)
@@ -195,7 +195,7 @@ def test_another_threshold_changes_the_decision_and_nothing_else(predictor, film
 
 
 def test_films_read_before_get_the_answers_they_would_get_alone(predictor, film_path):
-    films = [predictor.read(source) for source in (film_path, b"", make_film(2, shape=(200, 240)))]
+    films = [predictor.read(source) for source in (film_path, b"", make_chest_film(2))]
     answers = predictor.answer(films)
     assert [a.status for a in answers] == ["ok", "rejected", "ok"]
     assert answers[0].probability == pytest.approx(predictor.predict(film_path).probability, abs=1e-6)

@@ -1,4 +1,4 @@
-"""`pneumo inference`."""
+"""`pneumo inference` and `pneumo app`."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from pneumo_utils.cli.common import MODEL_HELP, find_model, flag, say
 
 
 def add_commands(commands) -> None:
-    """Adds the command of this module."""
+    """Adds the commands of this module."""
     parser = commands.add_parser("inference", help="answer for films", description="Answer for films.")
     parser.add_argument("films", nargs="*", type=Path, help="files and folders of them")
     flag(parser, "model", default="cnn_baseline", help=MODEL_HELP)
@@ -18,6 +18,10 @@ def add_commands(commands) -> None:
     flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
     flag(parser, "csv", type=Path, help="a table of answers; if it is there, films it lacks are added")
     parser.set_defaults(run=_inference, output_dir=None)
+    parser = commands.add_parser("app", help="the upload panel as a page", description="The upload panel.")
+    flag(parser, "port", type=int, default=8866, help="of the page, on this computer alone")
+    flag(parser, "no_browser", action="store_true", help="do not open the page")
+    parser.set_defaults(run=_app)
 
 
 def _inference(arguments) -> None:
@@ -47,12 +51,19 @@ def _write_table(predictor, paths: list[Path], path: Path) -> None:
     from pneumo_utils.inference.batch import predict_files
 
     done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
-    left = [p for p in paths if str(p) not in done and p.resolve() != path.resolve()]
+    paths = [p for p in paths if p.resolve() != path.resolve()]
+    left = [p for p in paths if str(p) not in done]
     if len(left) < len(paths):
-        say(f"{len(paths) - len(left)} of {len(paths)} films have their row in {path} already.")
+        say(f"{len(paths) - len(left)} of {len(paths)} files have their row in {path} already.")
     answers = tqdm(predict_files(predictor, left), total=len(left), desc="films", leave=False, disable=None)
     counts = append_answers(path, answers)
     say(
         f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
         f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
     )
+
+
+def _app(arguments) -> None:
+    from pneumo_utils.inference.app import serve
+
+    serve(port=arguments.port, open_browser=not arguments.no_browser)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image, measure_image
+from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image, measure_image, read_bytes
 from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import ImageError, PneumoError
 
@@ -127,7 +127,8 @@ def read_films(
 
     def read(film: FilmFile) -> tuple[np.ndarray, tuple[int, int]] | ImageError:
         try:
-            return load_image(film.path, image_size=image_size), measure_image(film.path)
+            data = read_bytes(film.path)
+            return load_image(data, image_size=image_size), measure_image(data)
         except ImageError as error:
             return error
 

@@ -15,7 +15,8 @@ from pneumo_utils.data.grey import grey_from_pillow, stretch
 from pneumo_utils.data.limits import MAX_BYTES, MAX_PIXELS, check_count, check_size
 from pneumo_utils.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "READ_VERSION", "load_image", "measure_image"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "READ_VERSION"]
+__all__ += ["load_film", "load_image", "measure_image", "read_bytes"]
 
 READ_VERSION = 1  # part of the cache key: raise it whenever the same file would give other pixels
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
@@ -44,23 +45,43 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
     if isinstance(source, np.ndarray):
         grey = _grey_from_array(source)
     else:
-        grey = _decode(_read_bytes(source), draft_size=image_size and 2 * image_size)
+        grey = _decode(read_bytes(source), draft_size=image_size and 2 * image_size)
     if image_size is None or grey.shape == (image_size, image_size):
         return grey
     # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
     return np.array(Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR))
 
 
-def measure_image(path: str | Path) -> tuple[int, int]:
+def load_film(source, *, image_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """One image in its own size, and as `load_image` squashes it; read and decoded once where that can be.
+
+    Args:
+        source: As for `load_image`.
+        image_size: Side of the second array, pixels.
+
+    Returns:
+        uint8 (H, W) and uint8 (image_size, image_size).
+
+    Raises:
+        ImageError: As for `load_image`.
+    """
+    data = source if isinstance(source, np.ndarray) else read_bytes(source)
+    full = load_image(data)
+    # A JPEG that is to be squashed comes from its decoder smaller, with other pixels.
+    is_jpeg = isinstance(data, bytes) and pillow_image.is_jpeg(data)
+    return full, load_image(data if is_jpeg else full, image_size=image_size)
+
+
+def measure_image(source) -> tuple[int, int]:
     """Height and width of an image file as it is stored, pixels, from its header.
 
     Args:
-        path: A file that `load_image` reads.
+        source: The path or the bytes of a file that `load_image` reads.
 
     Raises:
         ImageError: There is no such file, or `load_image` would not read it either.
     """
-    data = _read_bytes(path)
+    data = read_bytes(source)
     if not _is_dicom(data):
         return pillow_image.measure(data)
     from pneumo_utils.data.dicom import measure_dicom
@@ -86,7 +107,15 @@ def _require_file(path: str | Path) -> None:
     raise ImageError(f"{reason}; give the path of one image file.")
 
 
-def _read_bytes(source) -> bytes:
+def read_bytes(source) -> bytes:
+    """The bytes of an image file.
+
+    Args:
+        source: Its path, or its bytes.
+
+    Raises:
+        ImageError: There is no such file, it is empty, or it has more than `MAX_BYTES`.
+    """
     if isinstance(source, (str, Path)):
         _require_file(source)
         try:

@@ -21,8 +21,9 @@ from pneumo_utils.errors import ImageError
 
 # The readers are called by name. `Image.open` would judge the size first, by a limit that is global to
 # the process and with a warning, and it opens a JPEG that carries a preview as an image of two frames.
+_JPEG_START = b"\xff\xd8\xff"
 _READERS = {
-    (b"\xff\xd8\xff",): JpegImageFile,
+    (_JPEG_START,): JpegImageFile,
     (b"\x89PNG\r\n\x1a\n",): PngImageFile,
     (b"BM",): BmpImageFile,
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"): TiffImageFile,
@@ -43,6 +44,11 @@ def _choose_reader(start: bytes):
             "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
         )
     return reader
+
+
+def is_jpeg(data: bytes) -> bool:
+    """Whether a file is read as a JPEG."""
+    return data.startswith(_JPEG_START)
 
 
 def decode(data: bytes, *, draft_size: int | None) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.image_io import load_image
+from pneumo_utils.data.image_io import load_film
 from pneumo_utils.errors import ImageError, UsageError
 from pneumo_utils.evaluation.explain import compute_saliency
 from pneumo_utils.inference.guard import check_film
@@ -83,12 +83,10 @@ class Predictor:
         name = name or (str(source) if isinstance(source, (str, Path)) else "film")
         image, squashed, warnings, reason = None, None, [], None
         try:
-            full = load_image(source)
-            warnings = check_film(full)
-            squashed = load_image(source, image_size=self.checkpoint.transform.image_size)
-            image = full
+            image, squashed = load_film(source, image_size=self.checkpoint.transform.image_size)
+            warnings = check_film(image, is_phantom=self.checkpoint.source == "synthetic")
         except ImageError as error:
-            reason = str(error)
+            image, squashed, reason = None, None, str(error)
         if self.checkpoint.source == "synthetic" and image is not None:
             warnings.append("The model learnt from SYNTHETIC phantoms; its answer says nothing about people.")
         return Film(name, image, squashed, warnings, reason, time.perf_counter() - started)

@@ -1,0 +1,213 @@
+"""How the guard is taught and judged: pictures, batches, a tiny training, limits, files and the command."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_folder, run_pneumo
+from PIL import Image
+
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.inference import film_kinds, guard_batches, guard_training
+from pneumo_utils.inference.film_faults import SEEN_FAULTS, put_together
+from pneumo_utils.inference.film_kinds import KINDS, FilmKindModel, FilmKindNet, normalise_levels, shrink
+from pneumo_utils.inference.guard_batches import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
+from pneumo_utils.inference.guard_judging import judge_guard
+from pneumo_utils.inference.guard_negatives import SEEN_DRAWINGS
+from pneumo_utils.inference.guard_unseen import UNSEEN_DRAWINGS, UNSEEN_FAULTS
+
+
+@pytest.fixture(scope="module")
+def films():
+    return make_phantoms(24, image_size=FILM_SIZE).images
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Two kinds to learn from, two to judge on, and where they are from."""
+    rng = np.random.default_rng(0)
+    for place in ("fit/side_views", "fit/cats", "judge/cats", "judge/chest_films"):
+        (tmp_path / "pictures" / place).mkdir(parents=True)
+        for i in range(3):
+            image = rng.integers(0, 256, (60, 80), dtype=np.uint8)
+            Image.fromarray(image).save(tmp_path / "pictures" / place / f"{i}.png")
+    (tmp_path / "pictures/fit/cats/torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "pictures/sources.json").write_text(json.dumps({"sources": ["a package (MIT)"]}))
+    return tmp_path / "pictures"
+
+
+def test_pictures_are_read_by_kind(pictures):
+    read = read_pictures(pictures, "fit")
+    assert {kind: len(images) for kind, images in read.items()} == {"cats": 3, "side_views": 3}
+    assert read["cats"][0].shape == (60, 80) and read["cats"][0].dtype == np.uint8
+    assert read_pictures(None, "fit") == {}
+    with pytest.raises(UsageError, match="fit and judge"):
+        read_pictures(pictures / "fit", "judge")
+
+
+@pytest.mark.parametrize("with_pictures", [False, True])
+def test_a_batch_holds_every_kind_it_promises(films, pictures, with_pictures):
+    batches = GuardBatches(films, read_pictures(pictures, "fit") if with_pictures else {}, seed=3)
+    levels, kinds = batches.draw()
+    n = BATCH["chest"] + FAULTS * len(SEEN_FAULTS) + BATCH["drawing"] + BATCH["picture"] * with_pictures
+    assert levels.shape == (n, 1, 64, 64) and kinds.shape == (n,) and kinds.dtype == torch.int64
+    assert levels.min() >= 0 and levels.max() <= 1
+    counts = torch.bincount(kinds, minlength=len(KINDS))
+    assert counts[0] == BATCH["chest"]  # none of the folders is one of chest films
+    for kind in ("inverted", "on_side", "upside_down", "several", "unusable"):
+        assert counts[KINDS.index(kind)] == FAULTS * list(SEEN_FAULTS.values()).count(kind)
+    assert (counts[KINDS.index("side_view")] > 0) == with_pictures
+
+
+def test_the_same_seed_draws_the_same_batch(films):
+    first, again, other = (GuardBatches(films, {}, seed=seed).draw()[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("fault", (*SEEN_FAULTS, *UNSEEN_FAULTS), ids=lambda fault: fault.__name__)
+def test_a_fault_changes_films_and_keeps_shape_and_range(fault, films):
+    levels = torch.from_numpy(films[:6]).float().div_(255)[:, None]
+    spoilt = fault(levels, torch.Generator().manual_seed(0))
+    assert spoilt.shape == levels.shape and spoilt.min() >= 0 and spoilt.max() <= 1
+    assert all((a - b).abs().mean() > 0.01 for a, b in zip(spoilt, levels, strict=True))
+
+
+def test_a_collage_holds_the_next_films_too():
+    levels = torch.full((4, 1, 8, 8), 0.0) + torch.tensor([0.2, 0.4, 0.6, 0.8]).view(4, 1, 1, 1)
+    shown = [
+        set(film.unique().mul(10).round().int().tolist()) for film in put_together(levels, torch.Generator())
+    ]
+    for i, greys in enumerate(shown):
+        around = [2 + 2 * ((i - k) % 4) for k in range(4)]  # films roll by one
+        assert greys - {0} in ({around[0], around[1]}, set(around))
+
+
+@pytest.mark.parametrize("draw", (*SEEN_DRAWINGS, *UNSEEN_DRAWINGS), ids=lambda draw: draw.__name__)
+def test_a_drawing_is_grey_and_of_the_size_asked_for(draw):
+    first, second = (np.array(draw(np.random.default_rng(seed), 96)) for seed in (0, 1))
+    assert first.shape == (96, 96) and first.dtype == np.uint8
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, np.array(draw(np.random.default_rng(0), 96)))
+
+
+def test_ranks_do_not_depend_on_the_exposure():
+    levels = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    stretched, ranks = normalise_levels(levels).unbind(1)
+    dark_stretched, dark_ranks = normalise_levels(levels**3 / 2).unbind(1)
+    assert torch.equal(ranks, dark_ranks) and not torch.equal(stretched, dark_stretched)
+    # 64 different values: the lowest has 0 below it and 1 up to it, (0 + 1) / 64 - 1 in the range -1 to 1.
+    assert ranks.min() == -63 / 64 and ranks.max() == 63 / 64
+    assert stretched.min() == -1 and stretched.max() == 1
+
+
+def test_equal_pixels_share_a_rank_and_a_flat_picture_has_none():
+    assert torch.equal(normalise_levels(torch.full((1, 1, 4, 4), 0.3))[:, 1], torch.zeros(1, 4, 4))
+
+
+def test_a_picture_is_shrunk_by_averaging():
+    image = np.zeros((128, 256), np.uint8)
+    image[::2] = 255  # every block of 2 x 4 pixels is half white
+    assert shrink(image).shape == (1, 1, 64, 64)
+    assert shrink(image).sub(0.5).abs().max() < 0.01
+
+
+def test_the_limits_let_the_asked_shares_through(films):
+    torch.manual_seed(0)
+    model = guard_training.choose_limits(FilmKindNet().eval(), films)
+    again = guard_training.choose_limits(model.net, films)
+    assert 0 < model.reject_below <= model.warn_below < 1
+    assert (model.reject_below, model.warn_below) == (again.reject_below, again.warn_below)
+    passed = [model.judge(film)[0] != "reject" for film in films]
+    assert sum(passed) >= len(films) - 1
+
+
+def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch):
+    monkeypatch.setattr(guard_batches, "BATCH", {"chest": 8, "picture": 0, "drawing": 4})
+    lines = []
+    net = guard_training.train_film_kinds(GuardBatches(films, {}), num_steps=100, lr=3e-3, say=lines.append)
+    assert len(lines) == 1 and lines[0].startswith("step 100")
+    model = guard_training.choose_limits(net, films)
+    card = json.loads(film_kinds.save_film_kinds(model, {"steps": 100}, tmp_path).read_text())
+    assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
+    loaded = film_kinds.load_film_kinds(tmp_path)
+    assert (loaded.reject_below, loaded.warn_below) == (model.reject_below, model.warn_below)
+    levels = torch.rand(3, 1, 64, 64)
+    np.testing.assert_array_equal(loaded.predict(levels), model.predict(levels))
+    np.testing.assert_allclose(loaded.predict(levels).sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("reject", "warn", "verdict"), [(0.0, 0.0, "accept"), (0.0, 1.1, "warn"), (1.1, 1.2, "reject")]
+)
+def test_the_limits_decide(reject, warn, verdict):
+    torch.manual_seed(0)
+    got, kind = FilmKindModel(FilmKindNet().eval(), reject, warn).judge(np.eye(90, dtype=np.uint8) * 200)
+    assert got == verdict and (kind == "chest") == (verdict == "accept") and kind in KINDS
+
+
+def test_damaged_weights_are_named(tmp_path):
+    (tmp_path / "film_kinds.json").write_text("{}")
+    with pytest.raises(PneumoError, match="Install the package again"):
+        film_kinds.load_film_kinds(tmp_path)
+
+
+def test_the_shipped_weights_are_small_and_few():
+    assert sum(path.stat().st_size for path in film_kinds.WEIGHTS.iterdir()) <= 300_000
+    assert sum(weight.numel() for weight in FilmKindNet().parameters()) <= 150_000
+    model = film_kinds.load_film_kinds()
+    assert 0 < model.reject_below < model.warn_below < 1
+    assert model is film_kinds.load_film_kinds()  # read once
+
+
+def test_an_import_reads_no_weights():
+    code = (
+        "import pneumo_utils.inference.guard as g, pneumo_utils.inference.film_kinds as k;"
+        "assert k.load_film_kinds.cache_info().currsize == 0"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_judging_counts_every_kind_once():
+    films = make_phantoms(8, image_size=128).images
+    pictures = {"cats": [np.eye(50, dtype=np.uint8) * 255] * 2, "chest_films": list(films[:3])}
+    result = judge_guard(films, pictures=pictures, seen_kinds=frozenset({"chest_films"}), num_drawings=2)
+    rows = {row["name"]: row for row in result["rows"]}
+    kinds = len(SEEN_FAULTS) + len(UNSEEN_FAULTS) + len(SEEN_DRAWINGS) + len(UNSEEN_DRAWINGS)
+    assert len(rows) == len(result["rows"]) == 1 + kinds + 2
+    for row in rows.values():
+        assert row["n"] == row["accepted"] + row["warned"] + row["rejected"]
+        assert row.get("named", 0) <= row["n"]
+    assert (rows["invert"]["n"], rows["draw code"]["n"], rows["pictures: cats"]["n"]) == (8, 2, 2)
+    assert rows["pictures: chest_films"]["is_chest"] and rows["pictures: chest_films"]["is_seen"]
+    assert not rows["pictures: cats"]["is_seen"] and not rows["photograph"]["is_seen"]
+    summary = result["summary"]
+    assert (summary["test_films"]["n"], summary["other_chest_films"]["n"]) == (8, 3)
+    assert summary["unseen_kinds"]["n"] == 8 * len(UNSEEN_FAULTS) + 2 * len(UNSEEN_DRAWINGS) + 2
+    assert result["ms_per_film"] > 0
+
+
+def test_the_command_trains_and_judges(tmp_path, pictures):
+    make_folder(tmp_path / "films", num_train=40, num_test=3)
+    words = ["guard", "train", "--data", tmp_path / "films", "--pictures", pictures, "--steps", "1"]
+    done = run_pneumo(*words, "--weights", tmp_path / "weights", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "weights/film_kinds.json").read_text())["card"]
+    assert card["sources"] == ["a package (MIT)"] and card["pictures"] == {"cats": 3, "side_views": 3}
+    assert sum(card["films"].values()) == 80 and card["steps"] == 1
+    words = ["guard", "judge", "--data", tmp_path / "films", "--pictures", pictures, "--json"]
+    done = run_pneumo(*words, "--output-dir", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result == json.loads((tmp_path / "results/guard.json").read_text())
+    assert result["sources"] == ["a package (MIT)"] and result["rows"][0]["n"] == 6
+
+
+def test_the_command_names_a_wrong_folder(tmp_path):
+    make_folder(tmp_path / "films", num_train=40, num_test=3)
+    words = ["guard", "train", "--data", tmp_path / "films", "--pictures", tmp_path / "films"]
+    done = run_pneumo(*words, cwd=tmp_path)
+    assert done.returncode == 2 and "fit and judge" in done.stderr
