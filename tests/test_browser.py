@@ -1,5 +1,6 @@
-"""Lesson 05 in JupyterLab in a real browser: run all cells, upload a film, read the answer."""
+"""Lesson 05 in JupyterLab, and its panel as a page of Voila, in a real browser: films in, answers out."""
 
+import base64
 import json
 import os
 import shutil
@@ -8,17 +9,73 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
+import numpy as np
 import pytest
-from conftest import ROOT, make_film, run_pneumo
+from conftest import ROOT, make_chest_film, run_pneumo
 from PIL import Image
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
 LESSON = "05_interactive_inference.ipynb"
+SCREENSHOTS = ROOT / "build" / "screenshots"
+BIG_SIDE = 4600
+"""Of a film of 16 bits that has 42 MB as a PNG without compression, pixels."""
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A project folder with a trained model, a copy of the lesson and the settings of the servers."""
+    home = tmp_path_factory.mktemp("home")
+    trained = run_pneumo("train", "--model", "cnn_baseline", "--data", "synthetic", cwd=home)
+    assert trained.returncode == 0, trained.stderr
+    lesson = nbformat.read(ROOT / "notebooks" / LESSON, as_version=4)
+    for cell in lesson.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(lesson, home / LESSON)
+    # A reader who wants the state of widgets kept: a film must not be in it all the same.
+    manager = home / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
+    manager.mkdir(parents=True)
+    (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}')
+    return home
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> dict[str, Path]:
+    """Files to upload, by what they are."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = {name: folder / f"{name}.png" for name in ("one", "two", "three", "big")}
+    for seed, name in enumerate(("one", "two", "three")):
+        Image.fromarray(make_chest_film(seed, shape=(300, 360))).save(paths[name])
+    wide = make_chest_film(3, shape=(BIG_SIDE, BIG_SIDE)).astype(np.uint16) * 256
+    Image.fromarray(wide).save(paths["big"], compress_level=0)
+    paths["rubbish"] = folder / "saved_page.jpeg"
+    paths["rubbish"].write_text("<html></html>")
+    return paths
+
+
+@contextmanager
+def serve(words: list[str], home: Path, *, port: int, ready: str):
+    """A server on loopback; gives its address."""
+    settings = {"PNEUMO_HOME": str(home), "PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
+    settings |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
+    settings["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
+    with open(home / "server.log", "a") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *words], cwd=home, env=os.environ | settings, stdout=log, stderr=log
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}{ready}")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=60)
 
 
 def find_port() -> int:
@@ -27,85 +84,146 @@ def find_port() -> int:
         return server.getsockname()[1]
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """JupyterLab on loopback with a trained model and a copy of the lesson; gives its address and folder."""
-    home = tmp_path_factory.mktemp("lab")
-    trained = run_pneumo("train", "--model", "cnn_baseline", "--data", "synthetic", cwd=home)
-    assert trained.returncode == 0, trained.stderr
-    shutil.copy(ROOT / "notebooks" / LESSON, home)
-    port = find_port()
-    address = f"http://127.0.0.1:{port}"
-    words = f"-m jupyter lab --no-browser --allow-root --ip=127.0.0.1 --port={port} --IdentityProvider.token="
-    settings = {"PNEUMO_HOME": str(home), "PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
-    settings |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
-    with open(home / "lab.log", "w") as log:
-        server = subprocess.Popen(
-            [sys.executable, *words.split(), f"--ServerApp.root_dir={home}"],
-            env=os.environ | settings,
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            wait_for(f"{address}/api")
-            yield address, home
-        finally:
-            server.terminate()
-            server.wait(timeout=60)
-
-
 def wait_for(address: str) -> None:
     for _ in range(240):
         try:
-            urllib.request.urlopen(address, timeout=5).close()
+            urllib.request.urlopen(address, timeout=60).close()
             return
         except OSError:
             time.sleep(0.5)
     raise AssertionError(f"{address} does not answer")
 
 
-def open_lesson(page, address: str) -> None:
-    page.goto(f"{address}/lab/tree/{LESSON}", wait_until="domcontentloaded")
-    # The status bar's word: before it the kernel is not connected, and running all cells would be lost.
-    page.wait_for_selector("text=| Idle", timeout=180_000)
-    page.locator("li.lm-MenuBar-item", has_text="Run").click()
-    page.get_by_text("Run All Cells", exact=True).click()
-    page.wait_for_function("document.querySelectorAll('button.widget-upload').length >= 2", timeout=300_000)
+@contextmanager
+def open_page(address: str, *, width: int = 1280):
+    """A page in a browser with a fresh profile."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        page = browser.new_page(viewport={"width": width, "height": 1000})
+        page.set_default_timeout(120_000)
+        page.goto(address, wait_until="domcontentloaded")
+        yield page
+        browser.close()
 
 
-def upload(page, files: list[Path]) -> None:
-    button = page.locator("button.widget-upload").last  # the panel's; the first belongs to a demonstration
-    button.scroll_into_view_if_needed()
+def choose(page, selector: str, files: list[Path]) -> None:
+    """Chooses files at the last button or drop zone of its kind: a lesson demonstrates others before."""
+    control = page.locator(selector).last
+    control.scroll_into_view_if_needed()
     with page.expect_file_chooser() as chooser:
-        button.click()
+        control.click()
     chooser.value.set_files([str(file) for file in files])
 
 
-def test_an_uploaded_film_is_answered_and_not_kept(lab, tmp_path):
-    from playwright.sync_api import sync_playwright
+def wait_for_answer(page, name: str) -> str:
+    """The text of the card of a film, once it is there."""
+    card = page.locator(".pneumo-card", has_text=name).last
+    card.wait_for()
+    return card.inner_text()
 
-    address, home = lab
-    film, page_file = tmp_path / "my_film.png", tmp_path / "saved_page.jpeg"
-    Image.fromarray(make_film(7, shape=(300, 360))).save(film)
-    page_file.write_text("<html></html>")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        open_lesson(page, address)
-        upload(page, [film, page_file])
-        answer = page.locator(".jp-OutputArea-output", has_text="my_film.png: ").last
-        answer.wait_for(timeout=120_000)
-        page.locator(".jp-OutputArea-output", has_text="saved_page.jpeg: rejected").last.wait_for()
-        shown = answer.inner_text()
-        page.locator("button.widget-upload").last.scroll_into_view_if_needed()
-        target = ROOT / "build" / "screenshots" / "upload.png"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=target)
+
+def take_screenshot(page, name: str) -> None:
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".pneumo-drop").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def check_answers(page, films: dict[str, Path]) -> None:
+    """One film, three, rubbish and 42 MB, by both ways in; the last film shown stays with its map."""
+    choose(page, "button.widget-upload", [films["one"]])
+    text = wait_for_answer(page, "one.png")
+    assert "a probability of" in text and ("NORMAL" in text or "PNEUMONIA" in text)
+    picture = page.locator(".pneumo-film img").nth(-2)
+    picture.wait_for()
+    assert picture.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [360, 300]
+    page.locator(".pneumo-film img.map[src]").last.wait_for()
+
+    choose(page, ".pneumo-drop", [films["three"], films["two"], films["rubbish"]])
+    assert "three.png" in wait_for_answer(page, "three.png")
+    rows = page.locator(".pneumo-wide").last.locator("tr").all_inner_texts()
+    assert [row.split()[1] for row in rows[1:]] == ["one.png", "three.png", "two.png", "saved_page.jpeg"]
+    assert "Rejected" in rows[4] and "export the film" in rows[4]
+
+    for selector in ("button.widget-upload", ".pneumo-drop"):
+        before = page.locator(".pneumo-wide").last.locator("tr").count()
+        choose(page, selector, [films["big"]])
+        page.locator(".pneumo-wide").last.locator(
+            f"tr:nth-child({before + 1})", has_text="big.png"
+        ).wait_for()
+    assert "a probability of" in wait_for_answer(page, "big.png")
+
+
+def test_lesson_05_answers_in_jupyterlab_and_keeps_no_film(home, films):
+    port = find_port()
+    words = f"jupyter lab --no-browser --allow-root --ip=127.0.0.1 --port={port} --IdentityProvider.token="
+    words = [*words.split(), f"--ServerApp.root_dir={home}"]
+    with (
+        serve(words, home, port=port, ready="/api") as address,
+        open_page(f"{address}/lab/tree/{LESSON}") as page,
+    ):
+        # The status bar's word: before it the kernel is not connected, and running all cells would be lost.
+        page.wait_for_selector("text=| Idle", timeout=180_000)
+        page.locator("li.lm-MenuBar-item", has_text="Run").click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        page.wait_for_function("document.querySelectorAll('.pneumo-drop').length >= 2", timeout=300_000)
+        check_answers(page, films)
+        take_screenshot(page, "lab")
         page.keyboard.press("Control+s")
-        page.wait_for_timeout(2000)
-        browser.close()
-    assert "P(pneumonia) = " in shown and ("NORMAL" in shown or "PNEUMONIA" in shown)
-    saved = json.loads((home / LESSON).read_text())
+        wait_until_saved(home / LESSON)
+    text = (home / LESSON).read_text()
+    saved = json.loads(text)
     assert "widgets" not in saved["metadata"]
-    executed = [cell for cell in saved["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["execution_count"] for cell in executed)  # it was saved after the run
+    outputs = json.dumps([cell["outputs"] for cell in saved["cells"] if cell["cell_type"] == "code"])
+    for name in ("one", "big"):
+        content = films[name].read_bytes()
+        pieces = [base64.b64encode(content[start : start + 300]).decode() for start in (60, 63, 66)]
+        assert not any(piece[8:300] in outputs for piece in pieces)
+        assert f"{name}.png" not in text
+
+
+def wait_until_saved(path: Path) -> None:
+    """Until the notebook on disk is one in which all cells have run."""
+    for _ in range(60):
+        cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+        if all(cell["execution_count"] for cell in cells):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{path.name} was not saved")
+
+
+@pytest.fixture(scope="module")
+def app(home):
+    """The panel as a page of its own; gives its address."""
+    port = find_port()
+    words = ["pneumo_utils", "app", "--no-browser", "--port", str(port)]
+    with serve(words, home, port=port, ready="/voila/static/voila.js") as address:
+        yield address
+
+
+def test_the_page_answers_and_shows_no_code(app, films):
+    with open_page(app) as page:
+        page.wait_for_selector(".pneumo-drop")
+        assert "import" not in page.locator("body").inner_text()
+        check_answers(page, films)
+        with page.expect_download() as table:
+            page.get_by_text("Save all answers").click()
+        content = Path(table.value.path()).read_text().splitlines()
+        assert table.value.suggested_filename == "answers.csv" and len(content) == 1 + 6
+        with page.expect_download() as sheet:
+            page.get_by_text("Save this film").click()
+        assert sheet.value.suggested_filename == "big.html"
+        assert "data:image/jpeg;base64" in Path(sheet.value.path()).read_text()
+        take_screenshot(page, "page_1280")
+
+
+def test_the_page_fits_a_telephone(app, films):
+    with open_page(app, width=400) as page:
+        page.wait_for_selector(".pneumo-drop")
+        choose(page, ".pneumo-drop", [films["one"]])
+        wait_for_answer(page, "one.png")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 400, width
+        take_screenshot(page, "page_400")

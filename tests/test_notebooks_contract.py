@@ -29,7 +29,7 @@ import sys
 if "google.colab" in sys.modules:
     !git clone --quiet https://github.com/pneumo-course/pneumonia-chest-xray.git
     %cd pneumonia-chest-xray/notebooks
-    !pip install --quiet --no-deps --editable .. medmnist captum imagehash
+    !pip install -q --no-deps -e .. medmnist captum imagehash pydicom imagecodecs anywidget psygnal
     sys.path.insert(0, "..")"""
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt|opt|var|usr|content)/|(?<!\w)[A-Za-z]:\\"

@@ -20,13 +20,14 @@ from pneumo_utils.evaluation.plots.robustness import (
     plot_corruptions,
     plot_subgroups,
 )
-from pneumo_utils.evaluation.plots.saliency import plot_lung_share, show_saliency
+from pneumo_utils.evaluation.plots.saliency import colour_saliency, plot_lung_share, show_saliency
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
 __all__ = [
     "COLOURS",
     "STYLE",
+    "colour_saliency",
     "mark_synthetic",
     "plot_ablation",
     "plot_class_counts",

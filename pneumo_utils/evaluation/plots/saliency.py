@@ -63,6 +63,20 @@ def show_saliency(
     return figure
 
 
+def colour_saliency(saliency: np.ndarray) -> np.ndarray:
+    """A map as a picture to be laid over its film.
+
+    Args:
+        saliency: float (H, W), 0 to 1.
+
+    Returns:
+        uint8 (H, W, 4): the colour, and an opacity that is the map itself.
+    """
+    coloured = plt.get_cmap(COLOUR_MAP)(saliency)
+    coloured[..., 3] = saliency
+    return (255 * coloured).round().astype(np.uint8)
+
+
 def _overlay(axis: Axes, saliency: np.ndarray, *, outline: bool) -> None:
     axis.imshow(saliency, cmap=COLOUR_MAP, vmin=0, vmax=1, alpha=OPACITY * saliency)
     if outline:
