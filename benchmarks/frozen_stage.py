@@ -3,8 +3,8 @@
     python benchmarks/frozen_stage.py FOLDER [--epochs 10] [--films 1000] [--seeds 3] [--json FILE]
 
 FOLDER is a data set in the layout of ChestXRay2017. Both ways train the head of the same ResNet-18 at 64 px
-by the strategy `frozen` and judge validation and its stressed copies after each epoch, as `fit` does. The time
-holds all of it but reading. The weights are random: that changes no time, and the AUROC of both ways shows
+by the strategy `frozen` and judge validation and its stressed copies after each epoch, as `fit` does. Times
+hold all of it but reading. The weights are random: that changes no time, and the AUROC of both ways shows
 whether they learn the same.
 """
 
