@@ -101,6 +101,7 @@ class Trainer:
             "draws": self.draws.get_state(),
             "shares": self.shares.bit_generator.state,
             "random": get_random_state(),
+            "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -111,6 +112,7 @@ class Trainer:
         self.draws.set_state(state["draws"])
         self.shares.bit_generator.state = state["shares"]
         set_random_state(state["random"])
+        torch.set_num_threads(state["num_threads"])
 
     def _stateful_parts(self) -> dict:
         parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
