@@ -43,10 +43,9 @@ def count_passes(trainer) -> list[int]:
 
 
 @pytest.mark.parametrize("changes", [{"num_epochs": 1}, {"frozen_views": 3, "num_epochs": 3}])
-@pytest.mark.parametrize("balance", ["weights", "none"])
-def test_as_long_as_each_view_is_new_all_is_as_without_the_table(phantoms, changes, balance):
+def test_as_long_as_each_view_is_new_all_is_as_without_the_table(phantoms, changes):
     train, val = phantoms
-    ours, naive = make_pair(train, balance=balance, **changes)
+    ours, naive = make_pair(train, **changes)
     for got, expected in zip(
         *(run(t, val, num_epochs=changes["num_epochs"]) for t in (ours, naive)), strict=True
     ):

@@ -45,6 +45,14 @@ class FrozenFeatures:
             self.known[self.view, missing.cpu()] = True
         return self.table[self.view, index]
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What is known of the training films; those that are judged can be passed again."""
+        return {"known": self.known, "table": self.table}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor], *, device: torch.device) -> None:
+        """Goes on with what was known."""
+        self.known, self.table = state["known"], state["table"].to(device)
+
     def judge(self, model: FinetunedBackbone, images: np.ndarray, *, transform: EvalTransform) -> np.ndarray:
         """What `predict_logits` gives for films that are judged again and again, each time by another head.
 

@@ -15,6 +15,7 @@ from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.predict import predict_logits
+from pneumo_utils.runtime import get_random_state, set_random_state
 from pneumo_utils.training.frozen_features import FrozenFeatures
 from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
 
@@ -99,6 +100,36 @@ class Trainer:
         state = self.averaged.module.state_dict()
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
+    def state_dict(self) -> dict:
+        """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
+        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
+        return state | {
+            "order": self.order.get_state(),
+            "draws": self.draws.get_state(),
+            "shares": self.shares.bit_generator.state,
+            "random": get_random_state(),
+            "frozen": self.frozen and self.frozen.state_dict(),
+            "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to where `state_dict` was called; the next epoch is then the one that followed."""
+        for name, part in self._stateful_parts().items():
+            part.load_state_dict(state[name])
+        self.order.set_state(state["order"])
+        self.draws.set_state(state["draws"])
+        self.shares.bit_generator.state = state["shares"]
+        set_random_state(state["random"])
+        if state["frozen"] is not None:
+            self.frozen = self._make_frozen_features()
+            self.frozen.load_state_dict(state["frozen"], device=self.device)
+        torch.set_num_threads(state["num_threads"])
+
+    def _stateful_parts(self) -> dict:
+        parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
+        parts |= {"schedule": self.schedule, "scaler": self.accelerator.scaler}  # a scaler for fp16 only
+        return {name: part for name, part in parts.items() if part is not None}
+
     @property
     def lr(self) -> float:
         """Present learning rate of the head."""
@@ -173,8 +204,11 @@ class Trainer:
             self.frozen = None
             return
         if self.frozen is None:
-            self.frozen = FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
+            self.frozen = self._make_frozen_features()
         self.frozen.start_epoch(epoch)
+
+    def _make_frozen_features(self) -> FrozenFeatures:
+        return FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
 
     def _compute_features(self, index: torch.Tensor) -> torch.Tensor:
         with self.accelerator.autocast():
