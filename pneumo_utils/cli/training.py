@@ -17,7 +17,12 @@ def _add_train(commands) -> None:
     flag(parser, "model", required=True, help=MODEL_HELP)
     parser.add_argument("--epochs", "--num_epochs", "--num-epochs", type=int, help="most epochs")
     _add_recipe_flags(parser)
-    flag(parser, "resume", action="store_true", help="go on after the last epoch of the same run, if cut off")
+    flag(
+        parser,
+        "resume",
+        action="store_true",
+        help="go on after the last epoch of the same run, if it was cut off",
+    )
     add_common(parser)
     parser.set_defaults(run=_train)
 

@@ -90,8 +90,8 @@ class SafePointFile:
         if not resume:
             if self.path.exists():
                 say(
-                    f"The safe point {self.path.name} of an earlier run is not used and will be "
-                    "overwritten; --resume (resume=True in fit) would go on from it."
+                    f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
+                    "--resume (resume=True in fit) would go on from it, if it is of the same run."
                 )
             return None
         try:
