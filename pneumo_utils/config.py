@@ -77,6 +77,8 @@ class TrainConfig:
         strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage" (the head
             first, then the backbone's blocks one by one from the top) or "frozen" (head only).
         head_epochs: Epochs of `two_stage` in which only the head learns, 1 or more.
+        frozen_views: While only the head of a backbone learns, each film's features are computed under so
+            many draws of the augmentation, which take turns, 1 or more; with mixup, anew in each epoch.
         unfreeze_epochs: Epochs of `two_stage` after these over which the blocks join in, 1 or more.
         balance: How both classes come to count the same: "weights" in the loss, "sampling" (as many films
             of each are drawn), or "none".
@@ -100,6 +102,7 @@ class TrainConfig:
     pretrained: bool = True
     strategy: str = "auto"
     head_epochs: int = 1
+    frozen_views: int = 1
     unfreeze_epochs: int = 2
     balance: str = "weights"
     seed: int = 0
@@ -119,6 +122,7 @@ class TrainConfig:
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
         _require(self.patience >= 1, "patience", self.patience, "1 or more")
         _require(self.head_epochs >= 1, "head_epochs", self.head_epochs, "1 or more")
+        _require(self.frozen_views >= 1, "frozen_views", self.frozen_views, "1 or more")
         _require(self.unfreeze_epochs >= 1, "unfreeze_epochs", self.unfreeze_epochs, "1 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         _require(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))

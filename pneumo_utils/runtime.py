@@ -25,6 +25,31 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def get_random_state() -> dict:
+    """Where the generators that `set_seed` seeds stand, as tensors and plain values."""
+    import numpy as np
+    import torch
+
+    name, keys, *rest = np.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": (name, keys.tolist(), *rest),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict) -> None:
+    """Puts the generators back to where they stood at `get_random_state`."""
+    import numpy as np
+    import torch
+
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    torch.cuda.set_rng_state_all(state["cuda"])
+
+
 def make_accelerator():
     """An `accelerate.Accelerator`: the best device, with half precision where a GPU gains by it."""
     import torch

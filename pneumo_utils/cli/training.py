@@ -17,6 +17,12 @@ def _add_train(commands) -> None:
     flag(parser, "model", required=True, help=MODEL_HELP)
     parser.add_argument("--epochs", "--num_epochs", "--num-epochs", type=int, help="most epochs")
     _add_recipe_flags(parser)
+    flag(
+        parser,
+        "resume",
+        action="store_true",
+        help="go on after the last epoch of the same run, if it was cut off",
+    )
     add_common(parser)
     parser.set_defaults(run=_train)
 
@@ -59,7 +65,8 @@ def _train(arguments) -> None:
     train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
     say_skipped(train)
     path = folders.checkpoint(config.model)
-    result = fit(config, train, val=val, weights_path=arguments.weights, checkpoint_path=path, say=say)
+    files = {"weights_path": arguments.weights, "checkpoint_path": path}
+    result = fit(config, train, val=val, **files, resume=arguments.resume, say=say)
     save_history(result.history, folders.history(config.model))
     checkpoint = result.checkpoint
     summary = {

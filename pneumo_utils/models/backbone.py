@@ -30,7 +30,11 @@ class FinetunedBackbone(nn.Module, ABC):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of pneumonia, float (B,), for normalised films (B, 1, H, W)."""
-        return self.head(self.dropout(self.backbone(images))).squeeze(1)
+        return self.classify(self.backbone(images))
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """Logits of pneumonia, float (B,), for features of the backbone (B, num_features)."""
+        return self.head(self.dropout(features)).squeeze(1)
 
     @property
     def blocks(self) -> list[nn.Module]:

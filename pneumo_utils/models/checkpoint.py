@@ -1,6 +1,5 @@
 """Checkpoints: weights and plain values in one file, never half-written, never a pickle run."""
 
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.models.ensemble import ENSEMBLE_SUFFIX, Ensemble
 from pneumo_utils.models.registry import build_model, require_model
-from pneumo_utils.models.tensors import load_tensors
+from pneumo_utils.models.tensors import load_tensors, save_tensors
 
 FORMAT_VERSION = 2
 MAX_MEMBERS = 100
@@ -73,27 +72,13 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
-    """Writes to a temporary name, flushes, renames: a file under `path` is always whole.
+    """Writes the file as a whole or not at all.
 
     Raises:
         PneumoError: The file cannot be written, for example on a full disk; nothing is left behind.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            torch.save({"state": checkpoint.state, "values": to_values(checkpoint)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
-        raise PneumoError(
-            f"The checkpoint {path.name} could not be written ({first_line(error)}). Free some "
-            "disk space, or name another folder with --output-dir."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    content = {"state": checkpoint.state, "values": to_values(checkpoint)}
+    return save_tensors(content, path, kind="checkpoint")
 
 
 def load_checkpoint(

@@ -20,6 +20,8 @@ from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.calibration import calibrate, choose_operating_points
 from pneumo_utils.training.history import EpochRecord
+from pneumo_utils.training.memory import name_what_to_lower
+from pneumo_utils.training.safe_point import SafePointFile, describe_run
 from pneumo_utils.training.stress import make_stress_films
 from pneumo_utils.training.trainer import Trainer
 
@@ -72,6 +74,7 @@ def prepare_model(
     return model, config, state is not None
 
 
+@name_what_to_lower
 def fit(
     config: TrainConfig,
     train: XrayDataset,
@@ -79,6 +82,7 @@ def fit(
     val: XrayDataset,
     weights_path: Path | None = None,
     checkpoint_path: Path | None = None,
+    resume: bool = False,
     say: Callable[[str], None] = print,
 ) -> FitResult:
     """Trains a model and keeps the epoch that is best on the stress validation films.
@@ -88,50 +92,70 @@ def fit(
         train: Films of the train split.
         val: Films of the validation split; every choice is made on them and their stressed copies.
         weights_path: ImageNet weights for `resnet_finetune`; None asks torchvision's download.
-        checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
+        checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only. Beside
+            it lies, until training has ended, a safe point of the last epoch.
+        resume: Go on from the safe point, if there is one of the same run; a sentence says so either way.
         say: Takes one line an epoch.
 
     Returns:
         The best epoch's checkpoint, with temperature and threshold chosen on validation, and the history.
 
     Raises:
-        ValueError: `train` or `val` is of another split: a test set cannot be handed over.
+        ValueError: `train` or `val` is of another split: a test set cannot be handed over. Or `resume` is
+            true without a `checkpoint_path`.
         UsageError: The batch is larger than the set, or the strategy does not fit the model.
-        PneumoError: The loss is no longer finite, or the checkpoint cannot be written.
+        PneumoError: The loss is no longer finite, memory ran out, or a file cannot be written.
     """
     _require_fit_data(config, train, val)
     keep_freed_memory()
     set_seed(config.seed)
-    model, config, pretrained = prepare_model(config, weights_path=weights_path, say=say)
-    trainer = Trainer(config, model, train, accelerator=make_accelerator())
-    best = Checkpoint(
-        config=config,
-        transform=trainer.transform,
-        state={},
-        threshold=0.5,
-        pretrained=pretrained,
-        source=train.source,
-        data_fingerprint=train.fingerprint(),
-        versions=get_versions(),
-    )
-    stressed, history = make_stress_films(val), []
-    num_steps = trainer.steps_per_epoch * config.num_epochs
-    with tqdm(total=num_steps, desc=config.model, unit="step", file=sys.stderr, mininterval=1) as bar:
-        for epoch in range(1, config.num_epochs + 1):
-            record, calibration = _run_epoch(trainer, epoch, val, stressed, history, bar)
+    accelerator = make_accelerator()
+    run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
+    safe_points = SafePointFile(checkpoint_path, run)
+    point, stressed = safe_points.start(resume=resume, say=say), make_stress_films(val)
+    if point is None:
+        model, config, pretrained = prepare_model(config, weights_path=weights_path, say=say)
+        trainer, history = Trainer(config, model, train, accelerator=accelerator), []
+        best = Checkpoint(
+            config=config,
+            transform=trainer.transform,
+            state={},
+            threshold=0.5,
+            pretrained=pretrained,
+            source=train.source,
+            data_fingerprint=train.fingerprint(),
+            versions=get_versions(),
+        )
+    else:
+        config, best, history = point.best.config, point.best, point.history
+        model = build_model(config.model, dropout=config.dropout)
+        trainer = Trainer(config, model, train, accelerator=accelerator)
+        safe_points.restore(point, trainer)
+    num_steps, num_done = (trainer.steps_per_epoch * n for n in (config.num_epochs, len(history)))
+    show = {"desc": config.model, "unit": "step", "file": sys.stderr, "mininterval": 1}
+    with tqdm(total=num_steps, initial=num_done, **show) as bar:
+        while not _is_over(config, history):
+            record, calibration = _run_epoch(trainer, len(history) + 1, val, stressed, history, bar)
             history.append(record)
             say(record.describe())
             if record.is_best:
                 best = replace(best, state=trainer.get_state(), **calibration)
                 if checkpoint_path is not None:
                     save_checkpoint(best, checkpoint_path)
-            elif epoch - best.val_metrics["epoch"] >= config.patience:
-                say(f"No better epoch in {config.patience}: training stops early.")
-                break
+            safe_points.save(trainer, best, history)
+    if len(history) < config.num_epochs:
+        say(f"No better epoch in {config.patience}: training stops early.")
     best = calibrate(best, val, stressed)
     if checkpoint_path is not None:
         save_checkpoint(best, checkpoint_path)
+    safe_points.remove()
     return FitResult(best, history)
+
+
+def _is_over(config: TrainConfig, history: list[EpochRecord]) -> bool:
+    """Whether all epochs are done, or the last `patience` of them brought no better one."""
+    best_epoch = max((record.epoch for record in history if record.is_best), default=0)
+    return len(history) == config.num_epochs or len(history) - best_epoch >= config.patience
 
 
 def _require_fit_data(config: TrainConfig, train: XrayDataset, val: XrayDataset) -> None:

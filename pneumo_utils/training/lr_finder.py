@@ -12,6 +12,7 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.loop import prepare_model, require_train_films
+from pneumo_utils.training.memory import name_what_to_lower
 from pneumo_utils.training.trainer import Trainer
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1.0
@@ -34,6 +35,7 @@ class LrCurve:
     suggestion: float
 
 
+@name_what_to_lower
 def find_lr(
     config: TrainConfig,
     train: XrayDataset,
@@ -60,7 +62,7 @@ def find_lr(
     Raises:
         ValueError: `train` is of another split: no validation or test film can be handed over.
         UsageError: There are fewer than 10 steps, or the batch is larger than the set.
-        PneumoError: The loss was no number after a few steps.
+        PneumoError: The loss was no number after a few steps, or memory ran out.
 
     Source:
         Smith, Cyclical Learning Rates, WACV 2017, arXiv 1506.01186. The suggestion by steepest descent is

@@ -13,7 +13,10 @@ from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
+from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.predict import predict_logits
+from pneumo_utils.runtime import get_random_state, set_random_state
+from pneumo_utils.training.frozen_features import FrozenFeatures
 from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
 
 
@@ -43,6 +46,7 @@ class Trainer:
         self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
         self.model, self.optimizer = accelerator.prepare(self.bare_model, optimizer)
         self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
+        self.frozen: FrozenFeatures | None = None
 
     def num_open_blocks(self, epoch: int) -> int:
         """How many of the backbone's blocks learn in an epoch, counted from the top down.
@@ -76,7 +80,9 @@ class Trainer:
         Raises:
             PneumoError: The loss is no longer a finite number.
         """
-        self.open_blocks(self.num_open_blocks(epoch))
+        num_open = self.num_open_blocks(epoch)
+        self.open_blocks(num_open)
+        self._use_frozen_features(num_open == 0, epoch)
         losses = []
         for batch in self.draw_batches():
             losses.append(self.step(batch))
@@ -85,12 +91,44 @@ class Trainer:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
-        return predict_logits(self.averaged, images, transform=self.transform)
+        if self.frozen is None:
+            return predict_logits(self.averaged, images, transform=self.transform)
+        return self.frozen.judge(self.averaged.module, images, transform=self.transform)
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """A copy of the averaged weights, by name, on the CPU."""
         state = self.averaged.module.state_dict()
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def state_dict(self) -> dict:
+        """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
+        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
+        return state | {
+            "order": self.order.get_state(),
+            "draws": self.draws.get_state(),
+            "shares": self.shares.bit_generator.state,
+            "random": get_random_state(),
+            "frozen": self.frozen and self.frozen.state_dict(),
+            "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to where `state_dict` was called; the next epoch is then the one that followed."""
+        for name, part in self._stateful_parts().items():
+            part.load_state_dict(state[name])
+        self.order.set_state(state["order"])
+        self.draws.set_state(state["draws"])
+        self.shares.bit_generator.state = state["shares"]
+        set_random_state(state["random"])
+        if state["frozen"] is not None:
+            self.frozen = self._make_frozen_features()
+            self.frozen.load_state_dict(state["frozen"], device=self.device)
+        torch.set_num_threads(state["num_threads"])
+
+    def _stateful_parts(self) -> dict:
+        parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
+        parts |= {"schedule": self.schedule, "scaler": self.accelerator.scaler}  # a scaler for fp16 only
+        return {name: part for name, part in parts.items() if part is not None}
 
     @property
     def lr(self) -> float:
@@ -135,22 +173,57 @@ class Trainer:
         self.accelerator.clip_grad_norm_(self.model.parameters(), 5.0)
         self.optimizer.step()
         self.schedule.step()
-        self.averaged.update_parameters(self.bare_model)
+        self._update_average()
         return loss.item()
 
     def _compute_loss(self, index: torch.Tensor) -> torch.Tensor:
-        levels = self.transform.to_grey_levels(self.images[index])
-        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
-        inputs, labels = self.transform.normalise(levels), self.labels[index]
-        smoothing = self.config.label_smoothing
+        labels, smoothing = self.labels[index], self.config.label_smoothing
         targets, weights = labels * (1 - 2 * smoothing) + smoothing, self.class_weights[labels]
-        if self.config.mixup > 0:
-            share = self.shares.beta(self.config.mixup, self.config.mixup)
-            inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
-        with self.accelerator.autocast():
-            logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
+        if self.frozen is not None:
+            logits = self.bare_model.classify(self.frozen.get(index))
+        else:
+            inputs = self._draw_inputs(index)
+            if self.config.mixup > 0:
+                share = self.shares.beta(self.config.mixup, self.config.mixup)
+                inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
+            with self.accelerator.autocast():
+                logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
         losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
         return (losses * weights).mean()
+
+    def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
+        """Films under a new draw of the augmentation, as the model takes them: float (B, 1, S, S)."""
+        levels = self.transform.to_grey_levels(self.images[index])
+        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
+        return self.transform.normalise(levels)
+
+    def _use_frozen_features(self, is_frozen: bool, epoch: int) -> None:
+        """Trains the head on features that are computed once, where nothing below it learns."""
+        can = isinstance(self.bare_model, FinetunedBackbone) and self.config.mixup == 0
+        if not (is_frozen and can and self.accelerator.num_processes == 1):
+            self.frozen = None
+            return
+        if self.frozen is None:
+            self.frozen = self._make_frozen_features()
+        self.frozen.start_epoch(epoch)
+
+    def _make_frozen_features(self) -> FrozenFeatures:
+        return FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
+
+    def _compute_features(self, index: torch.Tensor) -> torch.Tensor:
+        with self.accelerator.autocast():
+            inputs = self._draw_inputs(index).contiguous(memory_format=torch.channels_last)
+            return self.bare_model.backbone(inputs)
+
+    def _update_average(self) -> None:
+        if self.frozen is None or self.averaged.n_averaged == 0:
+            self.averaged.update_parameters(self.bare_model)
+            return
+        # The backbone stands still, and so does its average: only the head's is to be moved.
+        heads = (list(model.head.parameters()) for model in (self.averaged.module, self.bare_model))
+        with torch.no_grad():
+            self._average(*heads, self.averaged.n_averaged)
+        self.averaged.n_averaged += 1
 
     def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
         """Moves the averaged weights towards the present ones; faster at first, to forget the start."""

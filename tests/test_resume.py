@@ -1,0 +1,300 @@
+"""Safe points: a run that was cut off goes on as if it never had been."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import run_pneumo
+
+from pneumo_utils import cli
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.models.checkpoint import load_checkpoint
+from pneumo_utils.models.resnet import ResnetFinetune
+from pneumo_utils.training import loop, safe_point
+from pneumo_utils.training.loop import fit
+from pneumo_utils.training.trainer import Trainer
+
+CNN = TrainConfig(model="cnn_baseline", image_size=32, num_epochs=3, batch_size=16)
+RESNET = replace(CNN, model="resnet_finetune", pretrained=False, strategy="two_stage", unfreeze_epochs=1)
+CONFIGS = {
+    "plain": CNN,
+    "every generator": replace(CNN, mixup=0.4, balance="sampling", schedule="cosine"),
+    "no averaging": replace(CNN, ema_decay=0.0, num_epochs=2),
+    "two_stage": replace(RESNET, num_epochs=2),
+    "frozen": replace(RESNET, strategy="frozen", num_epochs=2),
+}
+
+
+class Killed(BaseException):
+    """Stands for the end of the process; nothing catches it."""
+
+
+def kill_after(num_epochs: int):
+    """A `say` that ends the run once so many epochs are done and their safe point is not yet written."""
+
+    def say(text: str) -> None:
+        if text.startswith(f"epoch {num_epochs + 1:2d}"):
+            raise Killed
+
+    return say
+
+
+def resume(config, films, path, *, say=None, **settings):
+    """Goes on: what `fit` returned, and what it said."""
+    said = []
+    settings = {"val": films[1], "checkpoint_path": path, "resume": True} | settings
+    return fit(config, films[0], say=said.append if say is None else say, **settings), said
+
+
+def cut_off(config, films, path, *, after: int = 1) -> None:
+    """Leaves the safe point of so many epochs."""
+    with pytest.raises(Killed):
+        fit(config, films[0], val=films[1], checkpoint_path=path, say=kill_after(after))
+
+
+def assert_same(result, expected) -> None:
+    """The same weights to the bit, the same choices and the same history, but for its times."""
+    state, expected_state = result.checkpoint.state, expected.checkpoint.state
+    assert list(state) == list(expected_state)
+    assert all(torch.equal(state[name], expected_state[name]) for name in state)
+    assert replace(result.checkpoint, state={}) == replace(expected.checkpoint, state={})
+    histories = [[replace(record, time_s=0) for record in r.history] for r in (result, expected)]
+    assert histories[0] == histories[1]
+
+
+@pytest.fixture(scope="module")
+def expected(phantoms):
+    """The plain run, uninterrupted."""
+    return fit(CNN, phantoms[0], val=phantoms[1], say=lambda text: None)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "c.pth"
+
+
+@pytest.fixture
+def point(path):
+    """Where the safe point of `path` lies."""
+    return path.with_name("c.pth.resume")
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_run_that_is_cut_off_in_every_epoch_ends_with_the_same_weights(phantoms, path, name):
+    config = CONFIGS[name]
+    whole = fit(config, phantoms[0], val=phantoms[1], say=lambda text: None)
+    cut_off(config, phantoms, path, after=1)
+    for after in range(2, config.num_epochs):
+        torch.rand(after)  # another process has other random numbers behind it
+        with pytest.raises(Killed):
+            resume(config, phantoms, path, say=kill_after(after))
+    result, said = resume(config, phantoms, path)
+    assert said[0] == f"Training goes on after epoch {config.num_epochs - 1}."
+    assert_same(result, whole)
+    assert load_checkpoint(path).threshold == whole.checkpoint.threshold
+    assert [file.name for file in path.parent.iterdir()] == ["c.pth"]
+
+
+def test_the_number_of_threads_is_that_of_the_run(phantoms, path, expected):
+    before = torch.get_num_threads()
+    cut_off(CNN, phantoms, path)
+    try:
+        torch.set_num_threads(before + 1)
+        result, _ = resume(CNN, phantoms, path)
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(before)
+    assert_same(result, expected)
+
+
+def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
+    config = replace(RESNET, pretrained=True, strategy="auto", num_epochs=2)
+    state = loop.build_model(config.model).backbone.state_dict()
+    state["conv1.weight"] = state["conv1.weight"].repeat(1, 3, 1, 1)
+    fetched = iter([state])
+    monkeypatch.setattr(ResnetFinetune, "fetch_imagenet_state", lambda self: next(fetched))
+    cut_off(config, phantoms, path)
+    result, said = resume(config, phantoms, path)
+    assert said[0] == "Training goes on after epoch 1." and result.checkpoint.pretrained
+    assert [record.stage for record in result.history] == ["head", "all"]
+
+
+def test_a_run_that_had_stopped_early_only_has_its_end_repeated(phantoms, path, monkeypatch):
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: 0.5)  # nothing is learnt
+    config = replace(CNN, num_epochs=9, patience=2)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(loop, "calibrate", lambda *arguments: (_ for _ in ()).throw(Killed))
+        fit(config, phantoms[0], val=phantoms[1], checkpoint_path=path, say=lambda text: None)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: pytest.fail("trained"))
+    result, said = resume(config, phantoms, path)
+    assert [record.is_best for record in result.history] == [True, False, False]
+    assert said == ["Training goes on after epoch 3.", "No better epoch in 2: training stops early."]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_before(tmp_path):
+    words = ["train", "--model", "cnn_baseline", "--data", "synthetic", "--batch_size", "32"]
+    program = f"""
+        import os, signal, sys
+        from pneumo_utils import cli
+        rename, seen = os.replace, []
+
+        def replace(source, target):
+            seen.extend([target] if str(target).endswith(".resume") else [])
+            if len(seen) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            rename(source, target)
+
+        os.replace = replace
+        sys.exit(cli.main({words!r}))
+    """
+    homes = [tmp_path / "whole", tmp_path / "killed"]
+    for home in homes:
+        home.mkdir()
+    settings = os.environ | {"PNEUMO_HOME": str(homes[1]), "PNEUMO_FAST": "1"}
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=settings, cwd=homes[1])
+    assert killed.returncode == -signal.SIGKILL
+    left = sorted(file.suffix for file in (homes[1] / "checkpoints").iterdir())
+    assert left == [".pth", ".resume", ".tmp"]
+    whole = run_pneumo(*words, cwd=homes[0])
+    resumed = run_pneumo(*words, "--resume", cwd=homes[1])
+    assert "Training goes on after epoch 1." in resumed.stderr and resumed.returncode == 0
+    assert resumed.stdout.replace(str(homes[1]), "") == whole.stdout.replace(str(homes[0]), "")
+    checkpoints = [home / "checkpoints" / "best_model_cnn_baseline.pth" for home in homes]
+    states = [load_checkpoint(path).state for path in checkpoints]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert list(checkpoints[1].parent.iterdir()) == [checkpoints[1]]
+
+
+class Owned:
+    """As a pickle, it writes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def damage(point, how: str) -> None:
+    """Spoils a safe point."""
+    content = point.read_bytes()
+    if how == "torn":
+        point.write_bytes(content[: len(content) // 2])
+    elif how == "empty":
+        point.write_bytes(b"")
+    elif how == "one bit":
+        middle = len(content) // 2
+        point.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif how == "foreign":
+        torch.save([1, 2], point)
+    else:
+        point.write_bytes(pickle.dumps(Owned(point.with_name("owned")), protocol=2))
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("torn", "is not used (it is not a file of tensors and plain values)"),
+        ("empty", "is not used (it is not a file of tensors and plain values)"),
+        ("one bit", "is not used (its checksums are wrong)"),
+        ("foreign", "is not used (it is of another format)"),
+        ("pickle", "is not used (it is not a file of tensors and plain values)"),
+    ],
+)
+def test_a_damaged_safe_point_is_named_and_not_used(phantoms, path, point, expected, how, reason):
+    cut_off(CNN, phantoms, path)
+    damage(point, how)
+    result, said = resume(CNN, phantoms, path)
+    assert said[0] == f"The safe point c.pth.resume {reason}: training starts from the beginning."
+    assert_same(result, expected)
+    assert [file.name for file in path.parent.iterdir()] == ["c.pth"]  # and no pickle was run
+
+
+@pytest.fixture(scope="module")
+def kept(phantoms, tmp_path_factory):
+    """A folder with the checkpoint and the safe point of a plain run that was cut off."""
+    folder = tmp_path_factory.mktemp("kept")
+    cut_off(CNN, phantoms, folder / "c.pth")
+    return folder
+
+
+def start(folder, films, config=CNN, *, weights_path=None, device="cpu"):
+    """What the safe point in a folder gives for a run, and the sentences about it."""
+    run = safe_point.describe_run(config, *films, weights_path=weights_path, device=device)
+    said = []
+    return safe_point.SafePointFile(folder / "c.pth", run).start(resume=True, say=said.append), said
+
+
+def test_a_safe_point_of_another_run_is_not_used(kept, phantoms, tmp_path, monkeypatch):
+    train, val = phantoms
+    found, said = start(kept, phantoms)
+    assert len(found.history) == 1 and said == ["Training goes on after epoch 1."]
+    (tmp_path / "w.pth").write_bytes(b"weights")
+    changed = train.images.copy()
+    changed[0, 0, 0] ^= 1
+    brighter = replace(CNN.augmentation, brightness=0.2)
+    for arguments, other in (
+        ({"config": replace(CNN, batch_size=8, seed=1)}, "another batch_size, another seed"),
+        ({"config": replace(CNN, num_epochs=4)}, "another num_epochs"),
+        ({"config": replace(CNN, augmentation=brighter)}, "another augmentation"),
+        ({"films": (replace(train, images=changed), val)}, "another train films"),
+        ({"films": (train, val.select(slice(1, None)))}, "another validation films"),
+        ({"weights_path": tmp_path / "w.pth"}, "another weights"),
+        ({"device": "cuda"}, "another device"),
+    ):
+        found, said = start(kept, **{"films": phantoms} | arguments)
+        reason = f"The safe point c.pth.resume is not used (it is of a run with {other})"
+        assert found is None and said == [f"{reason}: training starts from the beginning."]
+    versions = safe_point.get_versions() | {"torch": "1.0"}
+    monkeypatch.setattr(safe_point, "get_versions", lambda: versions)
+    found, said = start(kept, phantoms)
+    assert found is None and "a run with another torch)" in said[0]
+
+
+def test_a_safe_point_that_does_not_fit_its_own_run_is_refused(phantoms, path, point):
+    cut_off(CNN, phantoms, path)
+    content = torch.load(point, weights_only=True)
+    content["trainer"]["order"] = content["trainer"]["order"][:-1]
+    torch.save(content, point)
+    with pytest.raises(PneumoError, match=r"c\.pth\.resume does not fit .*Train without --resume"):
+        resume(CNN, phantoms, path)
+
+
+def test_without_a_safe_point_training_starts_from_the_beginning(phantoms, path, expected):
+    result, said = resume(CNN, phantoms, path)
+    assert said[0] == "There is no safe point c.pth.resume: training starts from the beginning."
+    assert_same(result, expected)
+    with pytest.raises(ValueError, match="checkpoint_path is None"):
+        resume(CNN, phantoms, None)
+
+
+def test_a_safe_point_is_only_used_if_asked_for(phantoms, path, point, expected):
+    cut_off(replace(CNN, num_epochs=2), phantoms, path)
+    result, said = resume(CNN, phantoms, path, resume=False)
+    assert said[0].startswith(
+        "The safe point c.pth.resume of an earlier run is not used and will be overwritten; "
+    )
+    assert len(said) == 1 + len(result.history) and not point.exists()
+    assert_same(result, expected)
+
+
+def test_resume_is_a_flag_of_the_command(folders, monkeypatch):
+    asked = []
+
+    def note(config, *arguments, resume, **settings):
+        asked.append(resume)
+        raise PneumoError("That is enough.")
+
+    monkeypatch.setattr(loop, "fit", note)
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    words = ["train", "--model", "cnn_baseline", "--data", "synthetic"]
+    assert cli.main(words) == cli.main([*words, "--resume"]) == 1
+    assert asked == [False, True]
