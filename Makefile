@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab lint notebooks seeds ablation ship readme clean
+.PHONY: run test lab app lint notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -13,6 +13,10 @@ test: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
+
+# The upload panel as a page of its own, on this computer alone.
+app: $(READY)
+	$(BIN)/pneumo app
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -39,7 +43,7 @@ ship: $(READY)
 # Puts the measured tables into README.md, from the results files and the models' cards.
 readme: $(READY)
 	$(BIN)/pneumo results --results-path results/chestxray2017.json \
-	  --ablation-path results/ablation.json --write-page README.md
+	  --ablation-path results/ablation.json --guard-path results/guard.json --write-page README.md
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,5 +1,6 @@
 """The README: its table comes from the results file, its links lead somewhere."""
 
+import json
 import re
 
 import pytest
@@ -8,6 +9,7 @@ from conftest import ROOT
 from pneumo_utils.config import Folders
 from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
 from pneumo_utils.evaluation.results import format_table, load_results
+from pneumo_utils.inference.guard_judging import format_guard_table
 from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.training.recipes import RECIPES
 
@@ -39,6 +41,14 @@ def test_the_table_over_seeds_is_that_of_the_stored_runs():
     assert rows == list(RECIPES) and all(len(summary.seeds) >= 3 for summary in summaries)
     assert {record["data"] for record in records} == {"chestxray2017"}
     assert read_between("seeds") == format_summary(summaries)
+
+
+def test_the_table_of_the_guard_is_that_of_its_judgement():
+    result = json.loads((ROOT / "results" / "guard.json").read_text(encoding="utf-8"))
+    assert (result["data"], result["split"]) == ("chestxray2017", "test")
+    assert read_between("guard") == format_guard_table(result["summary"])
+    chest = [row for row in result["rows"] if row["is_chest"]]
+    assert [sum(row["n"] for row in part) for part in (chest[:1], chest[1:])] == [624, 24]
 
 
 def test_the_table_is_of_the_whole_official_test_split():

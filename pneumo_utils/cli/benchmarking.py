@@ -8,7 +8,12 @@ from pathlib import Path
 from pneumo_utils.cli.common import flag, get_folders, say
 from pneumo_utils.errors import PneumoError, UsageError
 
-FILMS = {"training_speed": "films", "inference_speed": "films", "frozen_stage": "data"}
+FILMS = {
+    "training_speed": "films",
+    "inference_speed": "films",
+    "upload_speed": "films",
+    "frozen_stage": "data",
+}
 """Scripts that need films, and whether it is the folder of `--films` or that of `--data`."""
 
 

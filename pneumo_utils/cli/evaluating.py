@@ -95,6 +95,7 @@ def _add_results(commands) -> None:
     )
     flag(parser, "results_path", type=Path, help="the results file; build/results.json if left out")
     flag(parser, "ablation_path", type=Path, help="the table of runs over seeds; left out if not given")
+    flag(parser, "guard_path", type=Path, help="what `pneumo guard judge` found; left out if not given")
     flag(parser, "write_page", type=Path, help="put the tables between the marks of this Markdown page")
     parser.set_defaults(run=_results, output_dir=None)
 
@@ -120,6 +121,11 @@ def _results(arguments) -> None:
         records = [r for r in load_records(arguments.ablation_path) if r["row"] in RECIPES]
         table = format_summary(summarise(records))
         print(table) if page is None else write_between("seeds", table, page)
+    if arguments.guard_path is not None:
+        from pneumo_utils.inference.guard_judging import format_guard_table
+
+        table = format_guard_table(json.loads(arguments.guard_path.read_text(encoding="utf-8"))["summary"])
+        print(table) if page is None else write_between("guard", table, page)
 
 
 def _add_ship(commands) -> None:
