@@ -53,11 +53,15 @@ def set_random_state(state: dict) -> None:
 def make_accelerator():
     """An `accelerate.Accelerator`: the best device, with half precision where a GPU gains by it."""
     import torch
-    from accelerate import Accelerator
+    from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    if not torch.cuda.is_available():
-        return Accelerator(mixed_precision="no")
-    return Accelerator(mixed_precision="bf16" if torch.cuda.is_bf16_supported() else "fp16")
+    if torch.cuda.is_available():
+        settings = {"mixed_precision": "bf16" if torch.cuda.is_bf16_supported() else "fp16"}
+    else:
+        settings = {"mixed_precision": "no", "cpu": "LOCAL_RANK" in os.environ}  # set where there are several
+    # In a run of several processes some parts of a network may stand still.
+    several = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(**settings, kwargs_handlers=[several])
 
 
 def keep_freed_memory() -> bool:

@@ -57,16 +57,22 @@ def _make_config(arguments, **changes):
 def _train(arguments) -> None:
     config, folders = _make_config(arguments, num_epochs=arguments.epochs), get_folders(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
+    from pneumo_utils.runtime import make_accelerator
     from pneumo_utils.training.history import save_history
     from pneumo_utils.training.loop import fit
 
+    accelerator = make_accelerator()
     choice = choose_data(arguments.data)
-    say(choice.sentence)
-    train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
-    say_skipped(train)
+    with accelerator.main_process_first():  # it decodes, the others find the films in the cache
+        train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
+    if accelerator.is_main_process:
+        say(choice.sentence)
+        say_skipped(train)
     path = folders.checkpoint(config.model)
     files = {"weights_path": arguments.weights, "checkpoint_path": path}
     result = fit(config, train, val=val, **files, resume=arguments.resume, say=say)
+    if not accelerator.is_main_process:
+        return
     save_history(result.history, folders.history(config.model))
     checkpoint = result.checkpoint
     summary = {

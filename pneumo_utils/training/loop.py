@@ -92,8 +92,9 @@ def fit(
         train: Films of the train split.
         val: Films of the validation split; every choice is made on them and their stressed copies.
         weights_path: ImageNet weights for `resnet_finetune`; None asks torchvision's download.
-        checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only. Beside
-            it lies, until training has ended, a safe point of the last epoch.
+        checkpoint_path: Written at each new best epoch, by the first process of a run of several; None keeps
+            the checkpoint in memory only. Beside it lies, until training has ended, a safe point of the last
+            epoch.
         resume: Go on from the safe point, if there is one of the same run; a sentence says so either way.
         say: Takes one line an epoch.
 
@@ -110,9 +111,13 @@ def fit(
     keep_freed_memory()
     set_seed(config.seed)
     accelerator = make_accelerator()
+    is_writer = accelerator.is_main_process
+    say = say if is_writer else _say_nothing
     run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
     safe_points = SafePointFile(checkpoint_path, run)
     point, stressed = safe_points.start(resume=resume, say=say), make_stress_films(val)
+    if not is_writer:
+        checkpoint_path, safe_points = None, SafePointFile(None, run)
     if point is None:
         model, config, pretrained = prepare_model(config, weights_path=weights_path, say=say)
         trainer, history = Trainer(config, model, train, accelerator=accelerator), []
@@ -133,6 +138,7 @@ def fit(
         safe_points.restore(point, trainer)
     num_steps, num_done = (trainer.steps_per_epoch * n for n in (config.num_epochs, len(history)))
     show = {"desc": config.model, "unit": "step", "file": sys.stderr, "mininterval": 1}
+    show["disable"] = not is_writer
     with tqdm(total=num_steps, initial=num_done, **show) as bar:
         while not _is_over(config, history):
             record, calibration = _run_epoch(trainer, len(history) + 1, val, stressed, history, bar)
@@ -150,6 +156,10 @@ def fit(
         save_checkpoint(best, checkpoint_path)
     safe_points.remove()
     return FitResult(best, history)
+
+
+def _say_nothing(text: str) -> None:
+    """For all processes of a run but the first."""
 
 
 def _is_over(config: TrainConfig, history: list[EpochRecord]) -> bool:

@@ -18,6 +18,7 @@ from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.runtime import get_random_state, set_random_state
 from pneumo_utils.training.frozen_features import FrozenFeatures
 from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
+from pneumo_utils.training.processes import Processes
 
 
 class Trainer:
@@ -32,6 +33,7 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator):
         self.config, self.accelerator, self.device = config, accelerator, accelerator.device
+        self.processes = Processes(accelerator)
         self.transform = EvalTransform(config.image_size)
         self.images = torch.from_numpy(train.images).to(self.device)
         self.labels = torch.from_numpy(train.labels).to(self.device)
@@ -92,7 +94,9 @@ class Trainer:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
         if self.frozen is None:
-            return predict_logits(self.averaged, images, transform=self.transform)
+            self.processes.align_buffers(self.averaged)
+            share = self.processes.take_share(images)
+            return self.processes.join(predict_logits(self.averaged, share, transform=self.transform))
         return self.frozen.judge(self.averaged.module, images, transform=self.transform)
 
     def get_state(self) -> dict[str, torch.Tensor]:
@@ -163,10 +167,10 @@ class Trainer:
             PneumoError: The loss is no longer a finite number.
         """
         loss = self._compute_loss(index)
-        if not math.isfinite(loss.item()):
+        mean = self.processes.compute_mean(loss)
+        if not math.isfinite(mean):
             raise PneumoError(
-                f"The loss became {loss.item()}; expected a finite number. "
-                f"Lower --lr (it is {self.config.lr:g})."
+                f"The loss became {mean}; expected a finite number. Lower --lr (it is {self.config.lr:g})."
             )
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
@@ -174,7 +178,7 @@ class Trainer:
         self.optimizer.step()
         self.schedule.step()
         self._update_average()
-        return loss.item()
+        return mean
 
     def _compute_loss(self, index: torch.Tensor) -> torch.Tensor:
         labels, smoothing = self.labels[index], self.config.label_smoothing
@@ -186,10 +190,12 @@ class Trainer:
             if self.config.mixup > 0:
                 share = self.shares.beta(self.config.mixup, self.config.mixup)
                 inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
+            inputs, targets, weights = map(self.processes.take_share, (inputs, targets, weights))
             with self.accelerator.autocast():
                 logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
         losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
-        return (losses * weights).mean()
+        # Gradients are averaged over processes, whose shares of a batch can differ by a film.
+        return (losses * weights).mean() * (len(losses) * self.processes.number / len(index))
 
     def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
         """Films under a new draw of the augmentation, as the model takes them: float (B, 1, S, S)."""
@@ -200,7 +206,7 @@ class Trainer:
     def _use_frozen_features(self, is_frozen: bool, epoch: int) -> None:
         """Trains the head on features that are computed once, where nothing below it learns."""
         can = isinstance(self.bare_model, FinetunedBackbone) and self.config.mixup == 0
-        if not (is_frozen and can and self.accelerator.num_processes == 1):
+        if not (is_frozen and can and self.processes.number == 1):
             self.frozen = None
             return
         if self.frozen is None:
