@@ -1,7 +1,7 @@
 """Safe points: a run that was cut off goes on as if it never had been."""
 
-import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,25 +10,26 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import run_pneumo
 
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.resnet import ResnetFinetune
+from pneumo_utils.runtime import make_accelerator
 from pneumo_utils.training import loop, safe_point
+from pneumo_utils.training.history import load_history
 from pneumo_utils.training.loop import fit
 from pneumo_utils.training.trainer import Trainer
 
 CNN = TrainConfig(model="cnn_baseline", image_size=32, num_epochs=3, batch_size=16)
-RESNET = replace(CNN, model="resnet_finetune", pretrained=False, strategy="two_stage", unfreeze_epochs=1)
+RESNET = replace(CNN, model="resnet_finetune", num_epochs=2, batch_size=48, unfreeze_epochs=1)
 CONFIGS = {
     "plain": CNN,
     "every generator": replace(CNN, mixup=0.4, balance="sampling", schedule="cosine"),
     "no averaging": replace(CNN, ema_decay=0.0, num_epochs=2),
-    "two_stage": replace(RESNET, num_epochs=2),
-    "frozen": replace(RESNET, strategy="frozen", num_epochs=2),
+    "two_stage": replace(RESNET, pretrained=False, strategy="two_stage"),
+    "frozen": replace(RESNET, pretrained=False, strategy="frozen"),
 }
 
 
@@ -115,13 +116,12 @@ def test_the_number_of_threads_is_that_of_the_run(phantoms, path, expected):
 
 
 def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
-    config = replace(RESNET, pretrained=True, strategy="auto", num_epochs=2)
-    state = loop.build_model(config.model).backbone.state_dict()
+    state = loop.build_model(RESNET.model).backbone.state_dict()
     state["conv1.weight"] = state["conv1.weight"].repeat(1, 3, 1, 1)
     fetched = iter([state])
     monkeypatch.setattr(ResnetFinetune, "fetch_imagenet_state", lambda self: next(fetched))
-    cut_off(config, phantoms, path)
-    result, said = resume(config, phantoms, path)
+    cut_off(RESNET, phantoms, path)
+    result, said = resume(RESNET, phantoms, path)
     assert said[0] == "Training goes on after epoch 1." and result.checkpoint.pretrained
     assert [record.stage for record in result.history] == ["head", "all"]
 
@@ -139,8 +139,11 @@ def test_a_run_that_had_stopped_early_only_has_its_end_repeated(phantoms, path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
-def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_before(tmp_path):
-    words = ["train", "--model", "cnn_baseline", "--data", "synthetic", "--batch_size", "32"]
+def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_before(
+    folders, tmp_path, monkeypatch, capsys
+):
+    words = ["train", "--model", "cnn_baseline", "--data", "synthetic", "--batch_size", "64"]
+    monkeypatch.setenv("PNEUMO_FAST", "1")
     program = f"""
         import os, signal, sys
         from pneumo_utils import cli
@@ -155,22 +158,20 @@ def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_b
         os.replace = replace
         sys.exit(cli.main({words!r}))
     """
-    homes = [tmp_path / "whole", tmp_path / "killed"]
-    for home in homes:
-        home.mkdir()
-    settings = os.environ | {"PNEUMO_HOME": str(homes[1]), "PNEUMO_FAST": "1"}
-    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=settings, cwd=homes[1])
+    killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
-    left = sorted(file.suffix for file in (homes[1] / "checkpoints").iterdir())
+    left = sorted(file.suffix for file in folders.checkpoints.iterdir())
     assert left == [".pth", ".resume", ".tmp"]
-    whole = run_pneumo(*words, cwd=homes[0])
-    resumed = run_pneumo(*words, "--resume", cwd=homes[1])
-    assert "Training goes on after epoch 1." in resumed.stderr and resumed.returncode == 0
-    assert resumed.stdout.replace(str(homes[1]), "") == whole.stdout.replace(str(homes[0]), "")
-    checkpoints = [home / "checkpoints" / "best_model_cnn_baseline.pth" for home in homes]
-    states = [load_checkpoint(path).state for path in checkpoints]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
-    assert list(checkpoints[1].parent.iterdir()) == [checkpoints[1]]
+    assert cli.main([*words, "--resume"]) == 0
+    assert "Training goes on after epoch 1." in capsys.readouterr().err
+    path = folders.checkpoint("cnn_baseline")
+    assert list(folders.checkpoints.iterdir()) == [path]
+    assert [record.epoch for record in load_history(folders.history("cnn_baseline"))] == [1, 2]
+    assert cli.main([*words, "--output_dir", str(tmp_path / "whole")]) == 0
+    assert "Training goes on" not in capsys.readouterr().err
+    resumed, whole = (load_checkpoint(p) for p in (path, tmp_path / "whole" / "checkpoints" / path.name))
+    assert all(torch.equal(value, whole.state[name]) for name, value in resumed.state.items())
+    assert replace(resumed, state={}) == replace(whole, state={})
 
 
 class Owned:
@@ -199,25 +200,6 @@ def damage(point, how: str) -> None:
         point.write_bytes(pickle.dumps(Owned(point.with_name("owned")), protocol=2))
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("torn", "is not used (it is not a file of tensors and plain values)"),
-        ("empty", "is not used (it is not a file of tensors and plain values)"),
-        ("one bit", "is not used (its checksums are wrong)"),
-        ("foreign", "is not used (it is of another format)"),
-        ("pickle", "is not used (it is not a file of tensors and plain values)"),
-    ],
-)
-def test_a_damaged_safe_point_is_named_and_not_used(phantoms, path, point, expected, how, reason):
-    cut_off(CNN, phantoms, path)
-    damage(point, how)
-    result, said = resume(CNN, phantoms, path)
-    assert said[0] == f"The safe point c.pth.resume {reason}: training starts from the beginning."
-    assert_same(result, expected)
-    assert [file.name for file in path.parent.iterdir()] == ["c.pth"]  # and no pickle was run
-
-
 @pytest.fixture(scope="module")
 def kept(phantoms, tmp_path_factory):
     """A folder with the checkpoint and the safe point of a plain run that was cut off."""
@@ -226,11 +208,31 @@ def kept(phantoms, tmp_path_factory):
     return folder
 
 
-def start(folder, films, config=CNN, *, weights_path=None, device="cpu"):
+def start(folder, films, config=CNN, *, weights_path=None, device=None):
     """What the safe point in a folder gives for a run, and the sentences about it."""
+    device = device or make_accelerator().device.type
     run = safe_point.describe_run(config, *films, weights_path=weights_path, device=device)
     said = []
     return safe_point.SafePointFile(folder / "c.pth", run).start(resume=True, say=said.append), said
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("torn", "it is not a file of tensors and plain values"),
+        ("empty", "it is not a file of tensors and plain values"),
+        ("one bit", "its checksums are wrong"),
+        ("foreign", "it is of another format"),
+        ("pickle", "it is not a file of tensors and plain values"),
+    ],
+)
+def test_a_damaged_safe_point_is_named_and_not_used(kept, phantoms, tmp_path, how, reason):
+    folder = shutil.copytree(kept, tmp_path / "damaged")
+    damage(folder / "c.pth.resume", how)
+    found, said = start(folder, phantoms)
+    reason = f"The safe point c.pth.resume is not used ({reason})"
+    assert found is None and said == [f"{reason}: training starts from the beginning."]
+    assert not (folder / "owned").exists()
 
 
 def test_a_safe_point_of_another_run_is_not_used(kept, phantoms, tmp_path, monkeypatch):
@@ -248,7 +250,7 @@ def test_a_safe_point_of_another_run_is_not_used(kept, phantoms, tmp_path, monke
         ({"films": (replace(train, images=changed), val)}, "another train films"),
         ({"films": (train, val.select(slice(1, None)))}, "another validation films"),
         ({"weights_path": tmp_path / "w.pth"}, "another weights"),
-        ({"device": "cuda"}, "another device"),
+        ({"device": "abacus"}, "another device"),
     ):
         found, said = start(kept, **{"films": phantoms} | arguments)
         reason = f"The safe point c.pth.resume is not used (it is of a run with {other})"
@@ -284,17 +286,3 @@ def test_a_safe_point_is_only_used_if_asked_for(phantoms, path, point, expected)
     )
     assert len(said) == 1 + len(result.history) and not point.exists()
     assert_same(result, expected)
-
-
-def test_resume_is_a_flag_of_the_command(folders, monkeypatch):
-    asked = []
-
-    def note(config, *arguments, resume, **settings):
-        asked.append(resume)
-        raise PneumoError("That is enough.")
-
-    monkeypatch.setattr(loop, "fit", note)
-    monkeypatch.setenv("PNEUMO_FAST", "1")
-    words = ["train", "--model", "cnn_baseline", "--data", "synthetic"]
-    assert cli.main(words) == cli.main([*words, "--resume"]) == 1
-    assert asked == [False, True]

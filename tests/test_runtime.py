@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from pneumo_utils.data.splits import choose_films
-from pneumo_utils.runtime import get_versions, set_seed, show_source
+from pneumo_utils.models.tensors import load_tensors
+from pneumo_utils.runtime import get_random_state, get_versions, set_random_state, set_seed, show_source
 
 
 def test_a_seed_repeats_every_generator():
@@ -22,6 +23,18 @@ def test_a_seed_repeats_every_generator():
     assert draw() == first
     set_seed(6)
     assert all(a != b for a, b in zip(first, draw(), strict=True))
+
+
+def test_every_generator_goes_on_from_a_kept_state(tmp_path):
+    def draw():
+        return random.gauss(0, 1), np.random.standard_normal(), torch.rand(1).item()
+
+    draw()  # NumPy and Python now keep the second of a pair of normal numbers
+    torch.save(get_random_state(), tmp_path / "state")
+    first = draw()
+    set_seed(6)
+    set_random_state(load_tensors(tmp_path / "state"))
+    assert draw() == first
 
 
 def test_versions_are_those_installed():

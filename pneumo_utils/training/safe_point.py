@@ -16,6 +16,7 @@ from pneumo_utils.models.checkpoint import Checkpoint, from_values, to_values
 from pneumo_utils.models.tensors import load_tensors, remove_leftovers, require_intact, save_tensors
 from pneumo_utils.runtime import get_versions
 from pneumo_utils.training.history import EpochRecord
+from pneumo_utils.training.memory import is_out_of_memory
 from pneumo_utils.training.trainer import Trainer
 
 FORMAT_VERSION = 1
@@ -114,7 +115,9 @@ class SafePointFile:
         """
         try:
             trainer.load_state_dict(point.trainer)
-        except Exception as error:  # only a file made by hand comes here
+        except Exception as error:  # lack of memory, or a file made by hand
+            if is_out_of_memory(error):
+                raise
             raise PneumoError(
                 f"The safe point {self.path.name} does not fit ({first_line(error)}). Train without --resume."
             ) from error

@@ -117,7 +117,11 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Goes back to where `state_dict` was called; the next epoch is then the one that followed."""
+        """Goes back to where `state_dict` was called; the next epoch is then the one that followed there.
+
+        Args:
+            state: From a trainer of the same configuration, films and device; also sets torch's threads.
+        """
         for name, part in self._stateful_parts().items():
             part.load_state_dict(state[name])
         self.order.set_state(state["order"])
