@@ -27,7 +27,6 @@ RESNET = replace(CNN, model="resnet_finetune", num_epochs=2, batch_size=48, unfr
 CONFIGS = {
     "plain": CNN,
     "every generator": replace(CNN, mixup=0.4, balance="sampling", schedule="cosine"),
-    "no averaging": replace(CNN, ema_decay=0.0, num_epochs=2),
     "two_stage": replace(RESNET, pretrained=False, strategy="two_stage"),
     "frozen": replace(RESNET, pretrained=False, strategy="frozen"),
 }
