@@ -1,0 +1,122 @@
+"""Networks written as ONNX by torch's exporter, whole or as a graph that lacks its weights."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from pneumo_utils.errors import UsageError
+from pneumo_utils.models.registry import build_model
+
+if TYPE_CHECKING:
+    import onnx
+
+EXPORT_HINT = 'Install them with `pip install "pneumo-utils[export]"`.'
+
+
+def write_onnx(model: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str]) -> onnx.ModelProto:
+    """A network as an ONNX model for batches of any length.
+
+    Args:
+        model: In evaluation mode.
+        example: What it takes, a batch of two.
+        inputs: The name of its input.
+        outputs: The names of its outputs.
+
+    Raises:
+        UsageError: The packages that write ONNX are not installed.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"Writing ONNX needs {' and '.join(missing)}, which is not installed. {EXPORT_HINT}")
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            program = torch.onnx.export(
+                model,
+                (example,),
+                dynamo=True,
+                verbose=False,
+                optimize=False,  # it would fold weights into others, whose names nobody knows
+                input_names=[inputs],
+                output_names=outputs,
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+            )
+    finally:
+        logger.setLevel(level)
+    return _tidy(program.model_proto)
+
+
+def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without nodes that nothing uses and without the exporter's notes; short names between the nodes."""
+    graph, kept = model.graph, []
+    needed = {value.name for value in graph.output}
+    short = {name: name for name in needed}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.insert(0, node)
+    for node in kept:
+        node.input[:] = [short.get(name, name) for name in node.input]
+        short |= {name: f"v{len(short)}" for name in node.output if name not in short}
+        node.output[:] = [short[name] for name in node.output]
+        node.name = node.doc_string = ""
+    for part in (model, graph, *kept, *graph.input, *graph.output, *graph.initializer):
+        del part.metadata_props[:]
+    del graph.value_info[:], graph.node[:]
+    graph.node.extend(kept)
+    return model
+
+
+def strip_weights(model: onnx.ModelProto, names: set[str]) -> bytes:
+    """The file of an ONNX model without the weights of these names; `open_session` puts them back.
+
+    Raises:
+        ValueError: It does not hold them all.
+    """
+    import onnx
+
+    left = set(names)
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="weights")
+            left.remove(tensor.name)
+    if left:
+        raise ValueError(f"The graph lacks {', '.join(sorted(left))}.")
+    return model.SerializeToString()
+
+
+@lru_cache
+def make_graph(name: str, *, image_size: int) -> bytes:
+    """The graph of a network of the registry, without its weights.
+
+    Args:
+        name: As for `build_model`.
+        image_size: Height and width of its input, pixels.
+
+    Returns:
+        An ONNX file that lacks every floating-point number of the network's state, called there by the
+        same names; it maps "films", float32 (B, 1, S, S) and normalised, to "logits", float32 (B,).
+
+    Raises:
+        UsageError: The packages that write ONNX are not installed.
+    """
+    network = build_model(name).eval()
+    example = torch.zeros(2, 1, image_size, image_size)
+    model = write_onnx(network, example, inputs="films", outputs=["logits"])
+    return strip_weights(model, list_floats(network))
+
+
+def list_floats(network: nn.Module) -> set[str]:
+    """The names of a network's floating-point weights."""
+    return {name for name, value in network.state_dict().items() if value.is_floating_point()}
