@@ -8,7 +8,6 @@ from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.models.shipped import ShippedWeights
-from pneumo_utils.runtime import make_accelerator
 
 
 class Engine(Protocol):
@@ -40,6 +39,8 @@ class TorchEngine:
     """
 
     def __init__(self, checkpoint: Checkpoint):
+        from pneumo_utils.runtime import make_accelerator
+
         self._about = checkpoint
         self.model = checkpoint.build_model().to(make_accelerator().device)
 

@@ -15,8 +15,9 @@ def open_session(
 
     Args:
         graph: An ONNX file, whole or without its weights, as `onnx_graph.make_graph` returns it.
-        weights: By name, what the graph lacks. They are there before the graph is optimised, so that batch
-            normalisation is folded into the convolutions.
+        weights: By name, what the graph lacks; whole numbers are passed over, as they only count batches.
+            They are there before the graph is optimised, so that batch normalisation is folded into the
+            convolutions.
         num_threads: Of each run; the number of cores if None, and 1 makes none but the caller's.
 
     Raises:
@@ -28,6 +29,7 @@ def open_session(
     # Threads that wait by spinning would take the cores from those that decode the next films.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if weights:
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in weights.values()]
-        options.add_external_initializers(list(weights), values)
+        floats = {name: value for name, value in weights.items() if value.dtype.kind == "f"}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
+        options.add_external_initializers(list(floats), values)
     return InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -38,12 +38,11 @@ class ShippedWeights(Mapping):
         self._arrays, self.graph = arrays, graph
 
     def list_members(self) -> list[dict[str, np.ndarray]]:
-        """What the graph lacks, for each member of an ensemble, or for the one network."""
+        """The weights of each member of an ensemble, or of the one network, as the graph names them."""
         members = {}
         for name, value in self._arrays.items():
             member, own_name = re.fullmatch(r"(members\.\d+\.)?(.*)", name).groups()
-            if value.dtype.kind == "f":  # the counts of batches are not needed
-                members.setdefault(member, {})[own_name] = value
+            members.setdefault(member, {})[own_name] = value
         return list(members.values())
 
     def __getitem__(self, name: str) -> torch.Tensor:
