@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 EXPORT_HINT = 'Install them with `pip install "pneumo-utils[export]"`.'
 
 
-def write_onnx(model: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str]) -> onnx.ModelProto:
+def write_onnx(
+    model: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str], optimize: bool = False
+) -> onnx.ModelProto:
     """A network as an ONNX model for batches of any length.
 
     Args:
@@ -28,6 +30,7 @@ def write_onnx(model: nn.Module, example: torch.Tensor, *, inputs: str, outputs:
         example: What it takes, a batch of two.
         inputs: The name of its input.
         outputs: The names of its outputs.
+        optimize: Fold batch normalisation into the convolutions, so that the weights lose their names.
 
     Raises:
         UsageError: The packages that write ONNX are not installed.
@@ -45,7 +48,7 @@ def write_onnx(model: nn.Module, example: torch.Tensor, *, inputs: str, outputs:
                 (example,),
                 dynamo=True,
                 verbose=False,
-                optimize=False,  # it would fold weights into others, whose names nobody knows
+                optimize=optimize,
                 input_names=[inputs],
                 output_names=outputs,
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
