@@ -13,13 +13,13 @@ from PIL import Image
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.inference import film_kinds, guard_batches, guard_training
+from pneumo_utils.inference.film_faults import SEEN_FAULTS, put_together
 from pneumo_utils.inference.film_kind_net import (
     FilmKindNet,
     normalise_levels,
     predict_chest,
     save_film_kinds,
 )
-from pneumo_utils.inference.film_faults import SEEN_FAULTS, put_together
 from pneumo_utils.inference.film_kinds import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
 from pneumo_utils.inference.guard_batches import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
 from pneumo_utils.inference.guard_judging import judge_guard

@@ -102,7 +102,9 @@ def damage(folder, kind):
         card.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("kind", ["weights", "no weights", "no graph", "card", "no card", "threshold", "format"])
+@pytest.mark.parametrize(
+    "kind", ["weights", "no weights", "no graph", "card", "no card", "threshold", "format"]
+)
 def test_damaged_files_are_named_with_a_remedy(tmp_path, kind):
     save_shipped(round_checkpoint(), CARD, tmp_path)
     damage(tmp_path, kind)

@@ -19,9 +19,9 @@ MAX_DIFFERENCE = 1e-3
 """Between a logit by ONNX Runtime and by torch; a file that differs more is not written."""
 NUM_CHECKED = 16
 USAGE = (
-    "films: uint8 (B, {size}, {size}), grey levels of frontal chest films squashed to a square, 0 black and 255 "
-    "white. probs: P(PNEUMONIA), calibrated; call it PNEUMONIA where probs >= threshold. Normalisation, mirror "
-    "averaging and temperature are inside."
+    "films: uint8 (B, {size}, {size}), frontal chest films squashed to a square, 0 black and 255 white. "
+    "probs: P(PNEUMONIA), calibrated; call it PNEUMONIA where probs >= threshold. "
+    "Normalisation, mirror averaging and temperature are inside."
 )
 
 
@@ -71,8 +71,9 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     difference = measure_difference(checkpoint, content)
     if not difference <= MAX_DIFFERENCE:
         raise PneumoError(
-            f"ONNX Runtime and torch differ by {difference:.1e} in a logit of {checkpoint.model_name}; expected "
-            f"{MAX_DIFFERENCE:.0e} at most. Nothing was written; try other versions of torch and onnxruntime."
+            f"ONNX Runtime and torch differ by {difference:.1e} in a logit of {checkpoint.model_name}; "
+            f"expected {MAX_DIFFERENCE:.0e} at most. Nothing was written; try other versions of torch and "
+            "onnxruntime."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
