@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
@@ -38,44 +37,20 @@ def write_onnx(
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
         raise UsageError(f"Writing ONNX needs {' and '.join(missing)}, which is not installed. {EXPORT_HINT}")
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            program = torch.onnx.export(
-                model,
-                (example,),
-                dynamo=True,
-                verbose=False,
-                optimize=optimize,
-                input_names=[inputs],
-                output_names=outputs,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-            )
-    finally:
-        logger.setLevel(level)
-    return _tidy(program.model_proto)
-
-
-def _tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without nodes that nothing uses and without the exporter's notes; short names between the nodes."""
-    graph, kept = model.graph, []
-    needed = {value.name for value in graph.output}
-    short = {name: name for name in needed}
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.insert(0, node)
-    for node in kept:
-        node.input[:] = [short.get(name, name) for name in node.input]
-        short |= {name: f"v{len(short)}" for name in node.output if name not in short}
-        node.output[:] = [short[name] for name in node.output]
-        node.name = node.doc_string = ""
-    for part in (model, graph, *kept, *graph.input, *graph.output, *graph.initializer):
-        del part.metadata_props[:]
-    del graph.value_info[:], graph.node[:]
-    graph.node.extend(kept)
+    with warnings.catch_warnings(action="ignore"):  # the exporter's own
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            optimize=optimize,
+            input_names=[inputs],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    model = program.model_proto
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # the exporter's notes, which name folders of this machine
     return model
 
 
@@ -96,7 +71,25 @@ def strip_weights(model: onnx.ModelProto, names: set[str]) -> bytes:
             left.remove(tensor.name)
     if left:
         raise ValueError(f"The graph lacks {', '.join(sorted(left))}.")
+    _shorten(model.graph)
     return model.SerializeToString()
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Drops what nothing uses, and gives short names to what passes between the nodes."""
+    needed, kept = {value.name for value in graph.output}, []
+    short = {name: name for name in needed}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.insert(0, node)
+    for node in kept:
+        node.name = ""
+        node.input[:] = [short.get(name, name) for name in node.input]
+        for place, name in enumerate(node.output):
+            node.output[place] = short.setdefault(name, f"v{len(short)}")
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(kept)
 
 
 @lru_cache
