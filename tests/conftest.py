@@ -103,6 +103,20 @@ def make_checkpoint(*, seed: int = 0, **changes) -> Checkpoint:
     )
 
 
+def make_lively_checkpoint(*, seed: int = 0, **changes) -> Checkpoint:
+    """Like `make_checkpoint`, with weights and running statistics that make the logits of films differ."""
+    rng = torch.Generator().manual_seed(seed)
+    state = make_checkpoint(seed=seed).state
+    for name, value in state.items():
+        if name.endswith("running_mean"):
+            value.normal_(0, 0.1, generator=rng)
+        elif name.endswith("running_var"):
+            value.uniform_(0.1, 0.5, generator=rng)
+        elif name == "head.weight":
+            value.mul_(20)
+    return make_checkpoint(**{"seed": seed, "state": state} | changes)
+
+
 class LeftHalf(torch.nn.Module):
     """Its logit is the mean of the left half of what it gets: a mirror image has another."""
 

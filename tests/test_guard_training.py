@@ -14,7 +14,13 @@ from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.inference import film_kinds, guard_batches, guard_training
 from pneumo_utils.inference.film_faults import SEEN_FAULTS, put_together
-from pneumo_utils.inference.film_kinds import KINDS, FilmKindModel, FilmKindNet, normalise_levels, shrink
+from pneumo_utils.inference.film_kind_net import (
+    FilmKindNet,
+    normalise_levels,
+    predict_chest,
+    save_film_kinds,
+)
+from pneumo_utils.inference.film_kinds import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
 from pneumo_utils.inference.guard_batches import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
 from pneumo_utils.inference.guard_judging import judge_guard
 from pneumo_utils.inference.guard_negatives import SEEN_DRAWINGS
@@ -111,17 +117,17 @@ def test_equal_pixels_share_a_rank_and_a_flat_picture_has_none():
 def test_a_picture_is_shrunk_by_averaging():
     image = np.zeros((128, 256), np.uint8)
     image[::2] = 255  # every block of 2 x 4 pixels is half white
-    assert shrink(image).shape == (1, 1, 64, 64)
-    assert shrink(image).sub(0.5).abs().max() < 0.01
+    assert shrink(image).shape == (64, 64)
+    assert np.abs(shrink(image) / 255 - 0.5).max() < 0.01
 
 
-def test_the_limits_let_the_asked_shares_through(films):
+def test_the_limits_let_the_asked_shares_through(films, tmp_path):
     torch.manual_seed(0)
-    model = guard_training.choose_limits(FilmKindNet().eval(), films)
-    again = guard_training.choose_limits(model.net, films)
-    assert 0 < model.reject_below <= model.warn_below < 1
-    assert (model.reject_below, model.warn_below) == (again.reject_below, again.warn_below)
-    passed = [model.judge(film)[0] != "reject" for film in films]
+    net = FilmKindNet().eval()
+    limits = guard_training.choose_limits(net, films)
+    assert 0 < limits[0] <= limits[1] < 1 and limits == guard_training.choose_limits(net, films)
+    save_film_kinds(net, limits, {}, tmp_path)
+    passed = [load_film_kinds(tmp_path).judge(film)[0] != "reject" for film in films]
     assert sum(passed) >= len(films) - 1
 
 
@@ -130,22 +136,31 @@ def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch)
     lines = []
     net = guard_training.train_film_kinds(GuardBatches(films, {}), num_steps=100, lr=3e-3, say=lines.append)
     assert len(lines) == 1 and lines[0].startswith("step 100")
-    model = guard_training.choose_limits(net, films)
-    card = json.loads(film_kinds.save_film_kinds(model, {"steps": 100}, tmp_path).read_text())
+    limits = guard_training.choose_limits(net, films)
+    card = json.loads(save_film_kinds(net, limits, {"steps": 100}, tmp_path).read_text())
     assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
-    loaded = film_kinds.load_film_kinds(tmp_path)
-    assert (loaded.reject_below, loaded.warn_below) == (model.reject_below, model.warn_below)
-    levels = torch.rand(3, 1, 64, 64)
-    np.testing.assert_array_equal(loaded.predict(levels), model.predict(levels))
-    np.testing.assert_allclose(loaded.predict(levels).sum(1), 1, rtol=1e-5)
+    loaded = load_film_kinds(tmp_path)
+    assert (loaded.reject_below, loaded.warn_below) == limits
+    for film in films[:3]:
+        levels = torch.from_numpy(shrink(film)).float().div(255)[None, None]
+        assert loaded.predict(film)[0] == pytest.approx(predict_chest(net, levels).item(), abs=1e-5)
+        assert loaded.predict(film).sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_picture_has_the_views_that_were_trained_on():
+    rng = np.random.default_rng(0)
+    phantom = make_phantoms(8, image_size=64).images[0]
+    for picture in (phantom, rng.integers(40, 90, (64, 64), dtype=np.uint8), np.full((64, 64), 7, np.uint8)):
+        levels = torch.from_numpy(picture).float().div(255)[None, None]
+        np.testing.assert_allclose(make_views(picture), normalise_levels(levels)[0].numpy(), atol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("reject", "warn", "verdict"), [(0.0, 0.0, "accept"), (0.0, 1.1, "warn"), (1.1, 1.2, "reject")]
 )
 def test_the_limits_decide(reject, warn, verdict):
-    torch.manual_seed(0)
-    got, kind = FilmKindModel(FilmKindNet().eval(), reject, warn).judge(np.eye(90, dtype=np.uint8) * 200)
+    session = load_film_kinds().session
+    got, kind = FilmKindModel(session, reject, warn).judge(np.eye(90, dtype=np.uint8) * 200)
     assert got == verdict and (kind == "chest") == (verdict == "accept") and kind in KINDS
 
 

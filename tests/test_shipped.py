@@ -92,6 +92,8 @@ def damage(folder, kind):
         weights.write_bytes(b"")
     elif kind == "card":
         card.write_text(card.read_text()[:-50])
+    elif kind == "no graph":
+        (folder / f"{MODEL}.onnx").unlink()
     elif kind == "no card":
         card.unlink()
     else:
@@ -100,7 +102,9 @@ def damage(folder, kind):
         card.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("kind", ["weights", "no weights", "card", "no card", "threshold", "format"])
+@pytest.mark.parametrize(
+    "kind", ["weights", "no weights", "no graph", "card", "no card", "threshold", "format"]
+)
 def test_damaged_files_are_named_with_a_remedy(tmp_path, kind):
     save_shipped(round_checkpoint(), CARD, tmp_path)
     damage(tmp_path, kind)
@@ -163,19 +167,19 @@ def test_where_there_is_neither_the_message_says_how_to_train(weights, tmp_path)
 def test_the_list_is_that_of_the_files(weights):
     assert list_shipped() == []
     save_shipped(round_checkpoint(), CARD)
-    save_shipped(replace(round_checkpoint(), config=replace(make_checkpoint().config, model="a")), CARD)
-    assert list_shipped() == ["a", MODEL]
+    save_shipped(round_checkpoint(num_members=2), CARD)
+    assert list_shipped() == [MODEL, f"{MODEL}_ensemble"]
 
 
 def list_files() -> list:
     return [path for path in shipped.WEIGHTS.glob("*") if not path.name.startswith(".")]
 
 
-def test_the_shipped_files_are_small_and_come_in_threes():
+def test_the_shipped_files_are_small_and_come_in_fours():
     files = list_files()
     assert sum(path.stat().st_size for path in files) <= MAX_MIB * 2**20
     found = {path.stem: {p.suffix for p in files if p.stem == path.stem} for path in files}
-    assert found == {name: {".safetensors", ".json", ".md"} for name in list_shipped()}
+    assert found == {name: {".safetensors", ".onnx", ".json", ".md"} for name in list_shipped()}
 
 
 @pytest.mark.parametrize("name", list_shipped())

@@ -105,14 +105,14 @@ def test_checkpoints_that_differ_in_more_than_their_seed_are_refused(change, ens
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
-def test_three_files_are_written_and_their_figures_are_those_of_the_model_in_them(
+def test_four_files_are_written_and_their_figures_are_those_of_the_model_in_them(
     ship_to, tmp_path, films, ensemble
 ):
     page = ship_to(tmp_path / "new", ensemble=ensemble)
     name = MODEL + "_ensemble" * ensemble
     assert page == tmp_path / "new" / f"{name}.md"
     written = sorted(path.name for path in page.parent.iterdir())
-    assert written == [f"{name}.json", f"{name}.md", f"{name}.safetensors"]
+    assert written == [f"{name}.{suffix}" for suffix in ("json", "md", "onnx", "safetensors")]
     card = load_card(name, page.parent)["card"]
     for split in ("val", "test"):
         row, _ = evaluate(load_shipped(name, page.parent), films[split])

@@ -27,7 +27,7 @@ def add_commands(commands) -> None:
 
 def _train(arguments) -> None:
     from pneumo_utils.data.sources import choose_data, load_split
-    from pneumo_utils.inference import film_kinds, guard_batches, guard_training
+    from pneumo_utils.inference import film_kind_net, guard_batches, guard_training
 
     choice = choose_data(arguments.data)
     say(choice.sentence)
@@ -35,7 +35,7 @@ def _train(arguments) -> None:
     pictures = guard_batches.read_pictures(arguments.pictures, "fit")
     batches = guard_batches.GuardBatches(train.images, pictures)
     net = guard_training.train_film_kinds(batches, num_steps=arguments.steps, say=say)
-    model = guard_training.choose_limits(net, val.images)
+    limits = guard_training.choose_limits(net, val.images)
     card = {
         "data": train.source,
         "films": {"train": len(train), "val": len(val)},
@@ -44,8 +44,8 @@ def _train(arguments) -> None:
         "steps": arguments.steps,
         "weights": sum(weight.numel() for weight in net.parameters()),
     }
-    path = film_kinds.save_film_kinds(model, card, arguments.weights or film_kinds.WEIGHTS)
-    print(f"Rejects below {model.reject_below:.3f}, warns below {model.warn_below:.3f}: {path}")
+    path = film_kind_net.save_film_kinds(net, limits, card, arguments.weights or film_kind_net.WEIGHTS)
+    print(f"Rejects below {limits[0]:.3f}, warns below {limits[1]:.3f}: {path}")
 
 
 def _judge(arguments) -> None:

@@ -1,9 +1,12 @@
 """From grey levels to the network's input: whole batches of tensors, on whatever device these are on."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 # The mean over the three colour channels of the statistics that ImageNet models were trained with
 # (torchvision's presets: mean .485 .456 .406, standard deviation .229 .224 .225).
@@ -44,9 +47,11 @@ class EvalTransform:
         levels = images.unsqueeze(1).float().div_(255)
         size = (self.image_size, self.image_size)
         if levels.shape[-2:] != size:
+            import torch.nn.functional as F
+
             levels = F.interpolate(levels, size, mode="bilinear", antialias=True, align_corners=False)
         return levels
 
-    def normalise(self, levels: torch.Tensor) -> torch.Tensor:
-        """Grey levels in 0 to 1, of any shape, to the network's range."""
+    def normalise(self, levels):
+        """Grey levels in 0 to 1, a tensor or an array of any shape, to the network's range."""
         return (levels - self.mean) / self.std

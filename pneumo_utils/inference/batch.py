@@ -1,5 +1,6 @@
 """Answers for many files: read side by side, answered in batches, in their order, at a flat memory."""
 
+import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pneumo_utils.inference.prediction import Prediction
 from pneumo_utils.inference.predictor import Film, Predictor
 
 BATCH_SIZE = 16
-NUM_READERS = 2
+NUM_READERS = max(2, os.cpu_count() or 1)
 
 
 def predict_files(
@@ -34,7 +35,8 @@ def predict_files(
     def answer(count: int) -> list[Prediction]:
         return predictor.answer([waiting.popleft().result() for _ in range(count)])
 
-    with ThreadPoolExecutor(NUM_READERS) as pool:  # Pillow decodes outside Python's lock
+    # Pillow decodes and ONNX Runtime computes outside Python's lock.
+    with ThreadPoolExecutor(NUM_READERS) as pool:
         for path in paths:
             waiting.append(pool.submit(_read_input, predictor, path))
             if len(waiting) == 3 * batch_size:

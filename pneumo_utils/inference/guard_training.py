@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from pneumo_utils.data.augmentation import augment_films
-from pneumo_utils.inference.film_kinds import FilmKindModel, FilmKindNet
+from pneumo_utils.inference.film_kind_net import FilmKindNet, normalise_levels, predict_chest
 from pneumo_utils.inference.guard_batches import CHANGES, GuardBatches
 
 LET_THROUGH, ACCEPTED = 0.998, 0.99
@@ -35,7 +35,7 @@ def train_film_kinds(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=num_steps + 1, pct_start=0.15)
     for step in range(1, num_steps + 1):
         levels, kinds = batches.draw()
-        logits = net(levels)
+        logits = net(normalise_levels(levels))
         loss = F.cross_entropy(logits, kinds, label_smoothing=0.02)
         optimizer.zero_grad()
         loss.backward()
@@ -50,7 +50,7 @@ def train_film_kinds(
     return net.eval()
 
 
-def choose_limits(net: FilmKindNet, films: np.ndarray, *, seed: int = 1) -> FilmKindModel:
+def choose_limits(net: FilmKindNet, films: np.ndarray, *, seed: int = 1) -> tuple[float, float]:
     """Sets the two limits so that they let the asked shares of the films through.
 
     Args:
@@ -60,13 +60,10 @@ def choose_limits(net: FilmKindNet, films: np.ndarray, *, seed: int = 1) -> Film
         seed: Of the changes.
 
     Returns:
-        The network with its limits.
+        Below which P(chest) a picture is rejected, and below which it is warned of.
     """
     levels = torch.from_numpy(films).float().div_(255)[:, None]
     changed = augment_films(levels, CHANGES, generator=torch.Generator().manual_seed(seed))
-    model = FilmKindModel(net, 0.0, 0.0)
-    probs = np.concatenate(
-        [model.predict(F.avg_pool2d(part, 2))[:, 0] for part in torch.cat([levels, changed]).split(256)]
-    )
-    limits = [float(np.quantile(probs, 1 - share)) for share in (LET_THROUGH, ACCEPTED)]
-    return FilmKindModel(net, *limits)
+    parts = torch.cat([levels, changed]).split(256)
+    probs = torch.cat([predict_chest(net, F.avg_pool2d(part, 2)) for part in parts]).numpy()
+    return tuple(float(np.quantile(probs, 1 - share)) for share in (LET_THROUGH, ACCEPTED))

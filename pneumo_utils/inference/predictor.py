@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,11 @@ import numpy as np
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.image_io import load_film
 from pneumo_utils.errors import ImageError, UsageError
-from pneumo_utils.evaluation.explain import compute_saliency
 from pneumo_utils.inference.guard import check_film
 from pneumo_utils.inference.prediction import Prediction
 from pneumo_utils.models.checkpoint import Checkpoint
-from pneumo_utils.models.predict import compute_probs, predict_logits
-from pneumo_utils.runtime import make_accelerator
+from pneumo_utils.models.engine import TorchEngine, make_engine
+from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.training.refer_band import find_refer_range
 
 
@@ -40,7 +40,7 @@ class Film:
 
 
 class Predictor:
-    """A trained model, loaded once, that answers for any number of films.
+    """A trained model, loaded once, that answers for any number of films; one that ships needs no torch.
 
     Args:
         checkpoint: The trained model with its transform, temperature and thresholds.
@@ -55,7 +55,13 @@ class Predictor:
             raise UsageError("This checkpoint has no screening threshold; train it again, or leave it out.")
         self.checkpoint = checkpoint
         self.threshold = checkpoint.screening_threshold if screening else checkpoint.threshold
-        self.model = checkpoint.build_model().to(make_accelerator().device)
+        self.engine = make_engine(checkpoint)
+
+    @cached_property
+    def model(self):
+        """The network in torch, made when it is first asked for, to look inside."""
+        is_torch = isinstance(self.engine, TorchEngine)
+        return (self.engine if is_torch else TorchEngine(self.checkpoint)).model
 
     def predict(self, source, *, name: str | None = None) -> Prediction:
         """Answers for one film; what cannot be read is rejected with the reason, never raised.
@@ -115,6 +121,8 @@ class Predictor:
         Returns:
             float32 (S, S), 0 to 1; see `compute_saliency`.
         """
+        from pneumo_utils.evaluation.explain import compute_saliency
+
         about = self.checkpoint
         return compute_saliency(
             self.model, film.input[None], transform=about.transform, flip_average=about.flip_average
@@ -134,11 +142,7 @@ class Predictor:
         return replace(prediction, threshold=threshold, label=label, refer=refer)
 
     def _compute_probs(self, inputs: np.ndarray) -> np.ndarray:
-        about = self.checkpoint
-        logits = predict_logits(
-            self.model, inputs, transform=about.transform, flip_average=about.flip_average
-        )
-        return compute_probs(logits, about.temperature)
+        return compute_probs(self.engine.compute_logits(inputs), self.checkpoint.temperature)
 
     def _decide(self, film: Film, prob: float | None, time_s: float) -> Prediction:
         prediction = Prediction(

@@ -1,18 +1,23 @@
-"""Checkpoints: weights and plain values in one file, never half-written, never a pickle run."""
+"""Checkpoints: weights and plain values in one file, never half-written, never a pickle run.
 
+Nothing here imports torch before its weights are asked for: a model that ships answers without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from pneumo_utils.config import CLASS_NAMES, TrainConfig
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError, first_line
-from pneumo_utils.models.ensemble import ENSEMBLE_SUFFIX, Ensemble
-from pneumo_utils.models.registry import build_model, require_model
-from pneumo_utils.models.tensors import load_tensors, save_tensors
 
+if TYPE_CHECKING:
+    import torch
+
+ENSEMBLE_SUFFIX = "_ensemble"
 FORMAT_VERSION = 2
 MAX_MEMBERS = 100
 _PLAIN = ("threshold", "screening_threshold", "temperature", "refer_limits", "flip_average")
@@ -44,7 +49,7 @@ class Checkpoint:
 
     config: TrainConfig
     transform: EvalTransform
-    state: dict[str, torch.Tensor]
+    state: Mapping[str, torch.Tensor]
     threshold: float
     screening_threshold: float | None = None
     temperature: float = 1.0
@@ -63,8 +68,11 @@ class Checkpoint:
         """The recipe's model; an ensemble of its seeds is called `<model>_ensemble`."""
         return self.config.model + (ENSEMBLE_SUFFIX if self.num_members > 1 else "")
 
-    def build_model(self) -> nn.Module:
+    def build_model(self) -> torch.nn.Module:
         """The model with its weights, ready to predict."""
+        from pneumo_utils.models.ensemble import Ensemble
+        from pneumo_utils.models.registry import build_model
+
         members = [build_model(self.config.model) for _ in range(self.num_members)]
         model = members[0] if self.num_members == 1 else Ensemble(members)
         model.load_state_dict(self.state)
@@ -77,7 +85,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     Raises:
         PneumoError: The file cannot be written, for example on a full disk; nothing is left behind.
     """
-    content = {"state": checkpoint.state, "values": to_values(checkpoint)}
+    from pneumo_utils.models.tensors import save_tensors
+
+    content = {"state": dict(checkpoint.state), "values": to_values(checkpoint)}
     return save_tensors(content, path, kind="checkpoint")
 
 
@@ -97,6 +107,8 @@ def load_checkpoint(
     Raises:
         PneumoError: The file is absent, damaged, of another format, of another model or image size.
     """
+    from pneumo_utils.models.registry import require_model
+
     if model_name is not None:
         require_model(model_name.removesuffix(ENSEMBLE_SUFFIX))
     if not Path(path).is_file():
@@ -117,12 +129,11 @@ def to_values(checkpoint: Checkpoint) -> dict:
     return values | {"class_names": list(checkpoint.class_names), "format": FORMAT_VERSION}
 
 
-def from_values(values: dict, state: dict[str, torch.Tensor]) -> Checkpoint:
-    """The inverse of `to_values`, checked.
+def from_values(values: dict, state: Mapping[str, torch.Tensor]) -> Checkpoint:
+    """The inverse of `to_values`, checked; the weights are not looked at.
 
     Raises:
         ValueError: The values are of another format, or out of range.
-        RuntimeError: The weights do not fit the model.
     """
     values = dict(values)
     if values.pop("format") != FORMAT_VERSION:
@@ -132,14 +143,18 @@ def from_values(values: dict, state: dict[str, torch.Tensor]) -> Checkpoint:
     for name in ("class_names", "refer_limits"):  # JSON has lists only
         values[name] = values.get(name) and tuple(values[name])
     checkpoint = Checkpoint(state=state, **values)
-    _require_valid(checkpoint)
+    _require_valid_values(checkpoint)
     return checkpoint
 
 
 def _parse(path: Path) -> Checkpoint:
+    from pneumo_utils.models.tensors import load_tensors
+
     try:
         content = load_tensors(path)
-        return from_values(content["values"], content["state"])
+        checkpoint = from_values(content["values"], content["state"])
+        require_valid_weights(checkpoint)
+        return checkpoint
     except Exception as error:  # a foreign or torn file can fail in any way; the message names it
         raise PneumoError(
             f"{path} cannot be read as a checkpoint ({first_line(error)}). Expected a file written by "
@@ -147,14 +162,9 @@ def _parse(path: Path) -> Checkpoint:
         ) from error
 
 
-def _require_valid(checkpoint: Checkpoint) -> None:
+def _require_valid_values(checkpoint: Checkpoint) -> None:
     if type(checkpoint.num_members) is not int or not 1 <= checkpoint.num_members <= MAX_MEMBERS:
         raise ValueError(f"its number of members is not 1 to {MAX_MEMBERS}")
-    expected = checkpoint.build_model().state_dict()
-    if any(value.dtype != expected[name].dtype for name, value in checkpoint.state.items()):
-        raise ValueError("it holds weights of another number type")
-    if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
-        raise ValueError("it holds weights that are not finite")
     thresholds = (checkpoint.threshold, checkpoint.screening_threshold or 0.0)
     thresholds += checkpoint.refer_limits or ()
     is_hot = 0 < checkpoint.temperature < float("inf")
@@ -162,6 +172,22 @@ def _require_valid(checkpoint: Checkpoint) -> None:
         raise ValueError("a threshold, a limit or the temperature is out of range")
     if checkpoint.class_names != CLASS_NAMES:
         raise ValueError(f"its classes are {', '.join(checkpoint.class_names)}")
+
+
+def require_valid_weights(checkpoint: Checkpoint) -> None:
+    """Nothing, if the weights are finite numbers of the model's own kind.
+
+    Raises:
+        ValueError: They are not.
+        RuntimeError: Their names or shapes are not those of the model.
+    """
+    import torch
+
+    expected = checkpoint.build_model().state_dict()
+    if any(value.dtype != expected[name].dtype for name, value in checkpoint.state.items()):
+        raise ValueError("it holds weights of another number type")
+    if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
+        raise ValueError("it holds weights that are not finite")
 
 
 def require_match(path, what: str, got, expected, flag: str) -> None:

@@ -3,8 +3,6 @@
 import torch
 from torch import nn
 
-ENSEMBLE_SUFFIX = "_ensemble"
-
 
 class Ensemble(nn.Module):
     """The mean logit of networks that differ in their seed.

@@ -1,13 +1,18 @@
 """Logits for many films: the one loop that validation, test and inference share."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import nn
 
 from pneumo_utils.data.transforms import EvalTransform
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-@torch.no_grad()
+
 def predict_logits(
     model: nn.Module,
     images: np.ndarray | torch.Tensor,
@@ -28,15 +33,18 @@ def predict_logits(
     Returns:
         float64 (N,), the logit of pneumonia.
     """
+    import torch
+
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     logits = []
-    for batch in torch.as_tensor(images).split(batch_size):
-        inputs = transform(batch.to(device))
-        batch_logits = model(inputs).float()
-        if flip_average:
-            batch_logits = (batch_logits + model(inputs.flip(-1)).float()) / 2
-        logits.append(batch_logits.cpu())
+    with torch.no_grad():
+        for batch in torch.as_tensor(images).split(batch_size):
+            inputs = transform(batch.to(device))
+            batch_logits = model(inputs).float()
+            if flip_average:
+                batch_logits = (batch_logits + model(inputs.flip(-1)).float()) / 2
+            logits.append(batch_logits.cpu())
     model.train(was_training)
     return torch.cat(logits).double().numpy() if logits else np.zeros(0)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, first_line
-from pneumo_utils.models.checkpoint import Checkpoint, from_values, to_values
+from pneumo_utils.models.checkpoint import Checkpoint, from_values, require_valid_weights, to_values
 from pneumo_utils.models.tensors import load_tensors, remove_leftovers, require_intact, save_tensors
 from pneumo_utils.runtime import get_versions
 from pneumo_utils.training.history import EpochRecord
@@ -154,5 +154,6 @@ class SafePointFile:
         if other:
             raise ValueError(f"it is of a run with another {', another '.join(other)}")
         best = from_values(content["best"]["values"], content["best"]["state"])
+        require_valid_weights(best)
         history = [EpochRecord(**row) for row in content["history"]]
         return SafePoint(content["trainer"], best, history)

@@ -1,0 +1,118 @@
+"""Networks written as ONNX by torch's exporter, whole or as a graph that lacks its weights."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from pneumo_utils.errors import UsageError
+from pneumo_utils.models.registry import build_model
+
+if TYPE_CHECKING:
+    import onnx
+
+EXPORT_HINT = 'Install them with `pip install "pneumo-utils[export]"`.'
+
+
+def write_onnx(
+    model: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str], optimize: bool = False
+) -> onnx.ModelProto:
+    """A network as an ONNX model for batches of any length.
+
+    Args:
+        model: In evaluation mode.
+        example: What it takes, a batch of two.
+        inputs: The name of its input.
+        outputs: The names of its outputs.
+        optimize: Fold batch normalisation into the convolutions, so that the weights lose their names.
+
+    Raises:
+        UsageError: The packages that write ONNX are not installed.
+    """
+    missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"Writing ONNX needs {' and '.join(missing)}, which is not installed. {EXPORT_HINT}")
+    with warnings.catch_warnings(action="ignore"):  # the exporter's own
+        program = torch.onnx.export(
+            model,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            optimize=optimize,
+            input_names=[inputs],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+        )
+    model = program.model_proto
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]  # the exporter's notes, which name folders of this machine
+    return model
+
+
+def strip_weights(model: onnx.ModelProto, names: set[str]) -> bytes:
+    """The file of an ONNX model without the weights of these names; `open_session` puts them back.
+
+    Raises:
+        ValueError: It does not hold them all.
+    """
+    import onnx
+
+    left = set(names)
+    for tensor in model.graph.initializer:
+        if tensor.name in names:
+            tensor.ClearField("raw_data")
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="weights")
+            left.remove(tensor.name)
+    if left:
+        raise ValueError(f"The graph lacks {', '.join(sorted(left))}.")
+    _shorten(model.graph)
+    return model.SerializeToString()
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Drops what nothing uses, and gives short names to what passes between the nodes."""
+    needed, kept = {value.name for value in graph.output}, []
+    short = {name: name for name in needed}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            kept.insert(0, node)
+    for node in kept:
+        node.name = ""
+        node.input[:] = [short.get(name, name) for name in node.input]
+        for place, name in enumerate(node.output):
+            node.output[place] = short.setdefault(name, f"v{len(short)}")
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(kept)
+
+
+@lru_cache
+def make_graph(name: str, *, image_size: int) -> bytes:
+    """The graph of a network of the registry, without its weights.
+
+    Args:
+        name: As for `build_model`.
+        image_size: Height and width of its input, pixels.
+
+    Returns:
+        An ONNX file that lacks every floating-point number of the network's state, called there by the
+        same names; it maps "films", float32 (B, 1, S, S) and normalised, to "logits", float32 (B,).
+
+    Raises:
+        UsageError: The packages that write ONNX are not installed.
+    """
+    network = build_model(name).eval()
+    example = torch.zeros(2, 1, image_size, image_size)
+    model = write_onnx(network, example, inputs="films", outputs=["logits"])
+    return strip_weights(model, list_floats(network))
+
+
+def list_floats(network: nn.Module) -> set[str]:
+    """The names of a network's floating-point weights."""
+    return {name for name, value in network.state_dict().items() if value.is_floating_point()}
