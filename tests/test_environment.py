@@ -1,8 +1,10 @@
 """One list of dependencies, and files that agree with it."""
 
 import re
+import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import yaml
 from conftest import ROOT
@@ -36,7 +38,7 @@ def test_every_package_the_mission_names_is_listed():
 
 def test_every_package_that_is_imported_is_listed():
     names = {"sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
-    with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab"}
+    with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab", "traitlets": "ipywidgets"}
     listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
     extras = PROJECT["optional-dependencies"]
     extra = list_names(extras["backbones"] + extras["export"])
@@ -55,11 +57,13 @@ def test_the_extra_brings_the_backbones_and_their_weights_and_tests_need_it():
 
 
 def test_the_models_that_ship_are_part_of_the_package():
-    data = TOML["tool"]["setuptools"]["package-data"]["pneumo_utils.models"]
-    folder = ROOT / "pneumo_utils" / "models"
-    packed = {path for pattern in data for path in folder.glob(pattern)}
-    assert {path for path in WEIGHTS.glob("*") if path.is_file()} <= packed
-    assert WEIGHTS.parent == folder and any(pattern.startswith(f"{WEIGHTS.name}/") for pattern in data)
+    # The build takes all of these folders but what git ignores.
+    assert TOML["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pneumo_utils"]
+    assert ROOT / "pneumo_utils" in WEIGHTS.parents
+    files = [str(path) for path in WEIGHTS.iterdir()]
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, check=False)
+    assert {Path(file).suffix for file in files} == {".safetensors", ".json", ".md", ".onnx"}
+    assert ignored.returncode == 1, ignored.stdout  # none of them
 
 
 def test_the_readme_names_the_two_commands():

@@ -32,18 +32,8 @@ if "google.colab" in sys.modules:
     %cd pneumonia-chest-xray/notebooks
     !pip install --quiet --no-deps --editable .. --requirement colab.txt
     sys.path.insert(0, "..")"""
-ON_COLAB = {
-    "torch",
-    "torchvision",
-    "numpy",
-    "scikit-learn",
-    "pillow",
-    "matplotlib",
-    "seaborn",
-    "tqdm",
-    "accelerate",
-}
-ON_COLAB |= {"safetensors", "scipy", "statsmodels", "requests", "jupyterlab", "ipywidgets"}
+ON_COLAB = {"torch", "torchvision", "numpy", "scikit-learn", "pillow", "matplotlib", "seaborn", "tqdm"}
+ON_COLAB |= {"accelerate", "safetensors", "scipy", "statsmodels", "requests", "jupyterlab", "ipywidgets"}
 """What Colab has, or in place of JupyterLab is."""
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt|opt|var|usr|content)/|(?<!\w)[A-Za-z]:\\"
