@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
@@ -19,6 +20,7 @@ from pneumo_utils.evaluation.ablation import (
     gather_records,
     get_figures,
     load_records,
+    load_stored_records,
     run_ablation,
     summarise,
 )
@@ -294,3 +296,11 @@ def test_the_bases_are_the_recipes_made_small():
         changes = list_changes(RECIPES[recipe], ABLATION[base])
         assert set(changes) <= {"image_size", "num_epochs"} and ABLATION[base].image_size == 64
     assert ABLATION["lite0_64_full"].strategy == "full" and ABLATION["lite0_64_full"].pretrained
+
+
+def test_the_stored_runs_are_ones_own_or_those_of_the_repository(folders):
+    of_the_repository = load_records(ROOT / "results" / "ablation.json")
+    assert load_stored_records(folders) == of_the_repository
+    folders.stored_ablation.parent.mkdir()
+    folders.stored_ablation.write_text(json.dumps({"runs": of_the_repository[:1]}))
+    assert load_stored_records(folders) == of_the_repository[:1]

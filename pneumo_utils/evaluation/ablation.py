@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.config import TrainConfig, shorten
+from pneumo_utils.config import Folders, TrainConfig, shorten
 from pneumo_utils.data.sources import DataChoice, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
@@ -22,6 +22,7 @@ from pneumo_utils.models.registry import build_model, count_parameters
 from pneumo_utils.training.loop import fit
 from pneumo_utils.training.recipes import ABLATION, RECIPES
 
+REPOSITORY = Path(__file__).parents[2]
 FIGURES = ("val_auroc", "stress_auroc", "test_auroc", "auroc_gap", "val_accuracy", "test_accuracy")
 FIGURES += ("screening_sensitivity", "screening_specificity", "stretch_auroc_loss")
 
@@ -153,6 +154,16 @@ def load_records(path: Path) -> list[dict]:
         return json.loads(path.read_text(encoding="utf-8"))["runs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PneumoError(f"{path} is not a table of runs ({error}). Run `pneumo ablation`.") from error
+
+
+def load_stored_records(folders: Folders) -> list[dict]:
+    """The runs of `results/ablation.json` in the project's folder, else those that the repository brings.
+
+    Raises:
+        PneumoError: There are none, or the file is damaged.
+    """
+    own = folders.stored_ablation
+    return load_records(own if own.is_file() else Folders(REPOSITORY).stored_ablation)
 
 
 def summarise(records: list[dict]) -> list[Summary]:
