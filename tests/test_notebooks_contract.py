@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lessons import list_solutions
 
 from pneumo_utils.address import make_badge, make_setup, read_address
 from pneumo_utils.config import Folders
@@ -156,8 +157,21 @@ def test_three_exercises_have_their_solutions_folded_away(lesson):
     first = text.split("2.**")[0]
     assert "predict, then run" in first.lower()
     assert text.count("<details><summary>Solution</summary>") == text.count("</details>") == 3
-    for code in re.findall(r"(?s)```python\n(.*?)```", text):
-        ast.parse(code)
+    solutions = list_solutions(lesson)
+    assert len(solutions) == 3
+    assert max(len(line) for code in solutions for line in code.splitlines()) <= 100
+
+
+def test_a_solution_gives_no_name_of_the_lesson_another_meaning(lesson):
+    solved = set().union(*(list_bound(ast.parse(code)) for code in list_solutions(lesson)))
+    own = set().union(*map(list_bound, lesson.trees[1:]))
+    assert solved & own <= {"figure"}  # every cell draws its own
+
+
+def list_bound(tree: ast.Module) -> set[str]:
+    """The names that code assigns, counts through or imports."""
+    stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return stored | {a.asname or a.name for n in ast.walk(tree) if is_import(n) for a in n.names}
 
 
 def test_the_summary_names_the_next_lesson(lesson):
