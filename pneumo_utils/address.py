@@ -25,14 +25,14 @@ def read_address(folders: Folders) -> str:
     """The address in `pyproject.toml`, as `https://github.com/OWNER/NAME`.
 
     Raises:
-        PneumoError: It is no repository of GitHub, the only place from which Colab opens notebooks.
+        PneumoError: It is no repository of GitHub, from where the badge lets Colab open a lesson.
     """
     text = (folders.root / "pyproject.toml").read_text(encoding="utf-8")
     address = tomllib.loads(text)["project"]["urls"]["Repository"]
     if not re.fullmatch(rf"{GITHUB}[\w.-]+/[\w-]+", address):
         raise PneumoError(
             f"Repository in pyproject.toml is {address}; expected {GITHUB}OWNER/NAME, without .git "
-            f"or a slash at its end, because Colab opens notebooks from there."
+            "or a slash at its end, because Colab opens the lessons from there."
         )
     return address
 
