@@ -21,7 +21,7 @@ def run_notebooks(python: str, paths: list[Path], *, environment: dict[str, str]
 
 
 def list_missing(home: Path) -> list[str]:
-    """The files that the lessons promise to leave and that are not below a project folder."""
+    """What the lessons promise to leave in the project folder `home` and have not left."""
     promised = ["plots/roc.png", "build/results.json"]
     for model in MODELS:
         promised.append(f"checkpoints/best_model_{model}.pth")
