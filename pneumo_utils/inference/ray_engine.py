@@ -1,7 +1,7 @@
-"""Answers for folders beyond one machine: the films of `batch.predict_files`, shared out by Ray Data.
+"""Answers for folders beyond one machine: what `batch.predict_files` does, shared out by Ray Data.
 
-A task is a few batches of paths; an actor, one a CPU, reads and answers them with a predictor of its own. Tasks
-travel as JSON, which keeps numbers, None and names of any encoding as they are.
+A task is a few batches of paths; an actor, one a CPU, reads and answers them. Tasks and answers travel as
+JSON, which keeps every number, None and name as it is, whatever the name's encoding.
 """
 
 import json
@@ -29,11 +29,11 @@ def predict_files_on_ray(
     """The answers of `predict_files`, computed by the actors of a Ray cluster.
 
     It uses the Ray that runs in this process, else the cluster that `RAY_ADDRESS` names, else one that it
-    starts on this machine; what it started or joined is left at the end. Every machine has this package, and
-    sees the films under the same path. The weights are handed to the actors from here.
+    starts on this machine; what it started or joined it leaves at the end. Every machine needs this package
+    and sees the films under the same path. The model is handed to the actors from here.
 
     Args:
-        predictor: Whose model answers.
+        predictor: Whose model and threshold answer.
         paths: Files, of any kind.
         films_per_task: What an actor takes at once, 1 or more.
 
@@ -42,16 +42,12 @@ def predict_files_on_ray(
 
     Raises:
         UsageError: Ray is not installed.
-        PneumoError: While answers are taken: no cluster answers, an actor cannot start, or a machine does not
-            see a film that this one sees.
+        PneumoError: While answers are taken: no cluster answers, an actor is lost, or a machine does not see
+            a film that this one sees.
     """
-    try:
-        import ray.data
-    except ImportError as error:
-        raise UsageError(f"The engine ray needs Ray Data, which is not installed. {RAY_HINT}") from error
-    paths = list(paths)
+    ray, paths = _load_ray(), list(paths)
     tasks = [paths[start : start + films_per_task] for start in range(0, len(paths), films_per_task)]
-    return _stream(predictor, tasks) if tasks else iter(())
+    return _answer_tasks(ray, predictor, tasks) if tasks else iter(())
 
 
 class FilmActor:
@@ -67,34 +63,39 @@ class FilmActor:
         self.predictor = Predictor(ray.get(checkpoint))
 
     def __call__(self, row: dict[str, str]) -> dict[str, str]:
-        """The answers for one task: {"paths": JSON} to {"report": JSON}."""
+        """One task: {"paths": JSON} to {"report": JSON}."""
         paths = [Path(path) for path in json.loads(row["paths"])]
         answers = list(predict_files(self.predictor, paths, num_readers=1))
-        unseen = [a.path for a in answers if a.reason and not os.path.exists(a.path)]
-        report = {"machine": platform.node(), "unseen": unseen, "answers": [a.to_dict() for a in answers]}
-        return {"report": json.dumps(report)}
+        unseen = [answer.path for answer in answers if not os.path.exists(answer.path)]
+        values = [answer.to_dict() for answer in answers]
+        return {"report": json.dumps({"machine": platform.node(), "unseen": unseen, "answers": values})}
 
 
-def _stream(predictor: Predictor, tasks: list[list[Path]]) -> Iterator[Prediction]:
-    import ray
+def _load_ray():
+    try:
+        import ray.data
+    except ImportError as error:
+        raise UsageError(f"The engine ray needs Ray Data, which is not installed. {RAY_HINT}") from error
+    return ray
 
-    with _connected():
-        dataset = _plan(ray.put(predictor.checkpoint), tasks)
+
+def _answer_tasks(ray, predictor: Predictor, tasks: list[list[Path]]) -> Iterator[Prediction]:
+    with _connect(ray):
+        reports = _plan(ray, ray.put(predictor.checkpoint), tasks).iter_rows()
         try:
-            for paths, row in zip(tasks, dataset.iter_rows(), strict=True):
+            for paths, row in zip(tasks, reports, strict=True):
                 for path, answer in zip(paths, _read_report(row["report"]), strict=True):
                     yield replace(predictor.decide_at(answer, predictor.threshold), path=str(path))
         except ray.exceptions.RayActorError as error:
+            reason = str(error).strip().splitlines()[-1]  # the lines before it are the actor's traceback
             raise PneumoError(
-                f"An actor of Ray did not start or was lost ({first_line(error)}). Every machine of the cluster "
-                "needs this version of pneumo-utils and its libraries; run again to go on with --csv."
+                f"An actor of Ray did not start or was lost ({reason}). Every machine of the cluster needs "
+                "this version of pneumo-utils with its libraries, and memory for them."
             ) from error
 
 
-def _plan(checkpoint, tasks: list[list[Path]]):
-    """The dataset of reports, one row a task in order; nothing runs before its rows are asked for."""
-    import ray
-
+def _plan(ray, checkpoint, tasks: list[list[Path]]):
+    """The dataset of reports, a row a task, in order; nothing runs before its rows are asked for."""
     num_actors = min(len(tasks), max(1, int(ray.cluster_resources().get("CPU", 1))))
     rows = [{"paths": json.dumps([os.path.abspath(path) for path in paths])} for paths in tasks]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -113,23 +114,21 @@ def _read_report(report: str) -> list[Prediction]:
     for path in content["unseen"]:
         if os.path.exists(path):  # else it was taken away since it was listed, and its row says so
             raise PneumoError(
-                f"{path} is seen here but not on {content['machine']}, which was to read it; expected films on "
-                "storage that all machines of the cluster share under the same path. Move them there, or use "
-                "--engine local."
+                f"{path} is seen here but not on {content['machine']}, which was to read it; expected films "
+                "on storage that all machines of the cluster share under the same path. Move them there, or "
+                "use --engine local."
             )
     return [Prediction(**values) for values in content["answers"]]
 
 
 @contextmanager
-def _connected():
-    """Ray, with few words; one that runs already is used as it is and left running."""
-    import ray
-
+def _connect(ray):
+    """Ray, with few words of its own; one that runs already is used as it is and left running."""
     if ray.is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS") or "local"
     try:
         ray.init(
@@ -137,8 +136,8 @@ def _connected():
         )
     except Exception as error:  # sockets, ports, versions, memory: Ray says it in its own words
         raise PneumoError(
-            f"Ray at RAY_ADDRESS={address} does not answer ({first_line(error)}). Name a cluster that runs, or "
-            "leave RAY_ADDRESS out to start one on this machine."
+            f"Ray does not answer at the address {address} ({first_line(error)}). Set RAY_ADDRESS to a "
+            "cluster that runs, or leave it out to start one on this machine."
         ) from error
     try:
         yield
