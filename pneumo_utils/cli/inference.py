@@ -6,8 +6,8 @@ from pathlib import Path
 from pneumo_utils.cli.common import MODEL_HELP, find_model, flag, say
 
 ENGINE_HELP = (
-    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each machine "
-    "of it needs this package and sees the films under the same path"
+    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each "
+    "machine of it needs this package and sees the films under the same path"
 )
 
 
