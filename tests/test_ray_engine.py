@@ -27,6 +27,7 @@ def cluster():
     """Ray on two CPUs of this machine, its files where it puts them itself: its sockets need short paths."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else they stand still beside whatever else runs
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
