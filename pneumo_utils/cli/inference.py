@@ -5,6 +5,11 @@ from pathlib import Path
 
 from pneumo_utils.cli.common import MODEL_HELP, find_model, flag, say
 
+ENGINE_HELP = (
+    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each "
+    "machine of it needs this package and sees the films under the same path"
+)
+
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
@@ -17,6 +22,7 @@ def add_commands(commands) -> None:
     flag(parser, "screening", action="store_true", help="the threshold that misses few pneumonias")
     flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
     flag(parser, "csv", type=Path, help="a table of answers; if it is there, films it lacks are added")
+    flag(parser, "engine", choices=("local", "ray"), default="local", help=ENGINE_HELP)
     parser.set_defaults(run=_inference, output_dir=None)
     parser = commands.add_parser("app", help="the upload panel as a page", description="The upload panel.")
     flag(parser, "port", type=int, default=8866, help="of the page, on this computer alone")
@@ -32,30 +38,40 @@ def _inference(arguments) -> None:
     if arguments.csv and arguments.json:
         raise UsageError("--csv and --json were both given; expected one of them.")
     checkpoint = find_model(arguments)
-    from pneumo_utils.inference.batch import list_files, predict_files
+    from pneumo_utils.inference.batch import list_files
     from pneumo_utils.inference.predictor import Predictor
 
     predictor = Predictor(checkpoint, screening=arguments.screening)
     paths = list_files(arguments.films + arguments.image_path)
+    predict = _find_engine(arguments.engine)
     if arguments.csv:
-        _write_table(predictor, paths, arguments.csv)
+        _write_table(predict, predictor, paths, arguments.csv)
         return
-    for prediction in predict_files(predictor, paths):
+    for prediction in predict(predictor, paths):
         print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
 
 
-def _write_table(predictor, paths: list[Path], path: Path) -> None:
+def _find_engine(name: str):
+    if name == "ray":
+        from pneumo_utils.inference.ray_engine import predict_files_on_ray
+
+        return predict_files_on_ray
+    from pneumo_utils.inference.batch import predict_files
+
+    return predict_files
+
+
+def _write_table(predict, predictor, paths: list[Path], path: Path) -> None:
     from tqdm import tqdm
 
     from pneumo_utils.inference.answer_table import append_answers, read_answered
-    from pneumo_utils.inference.batch import predict_files
 
     done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
     paths = [p for p in paths if p.resolve() != path.resolve()]
     left = [p for p in paths if str(p) not in done]
     if len(left) < len(paths):
         say(f"{len(paths) - len(left)} of {len(paths)} files have their row in {path} already.")
-    answers = tqdm(predict_files(predictor, left), total=len(left), desc="films", leave=False, disable=None)
+    answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
     counts = append_answers(path, answers)
     say(
         f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "

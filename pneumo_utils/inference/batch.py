@@ -15,7 +15,11 @@ NUM_READERS = max(2, os.cpu_count() or 1)
 
 
 def predict_files(
-    predictor: Predictor, paths: Iterable[Path], *, batch_size: int = BATCH_SIZE
+    predictor: Predictor,
+    paths: Iterable[Path],
+    *,
+    batch_size: int = BATCH_SIZE,
+    num_readers: int = NUM_READERS,
 ) -> Iterator[Prediction]:
     """Answers for files, one after the other, however many there are.
 
@@ -25,6 +29,7 @@ def predict_files(
         predictor: Answers for the films.
         paths: Files, of any kind.
         batch_size: Films in one pass of the model, 1 or more.
+        num_readers: Threads that read films, 1 or more.
 
     Yields:
         One prediction a file, in the order of the paths; what cannot be read is rejected.
@@ -35,7 +40,7 @@ def predict_files(
         return predictor.answer([waiting.popleft().result() for _ in range(count)])
 
     # Pillow decodes and ONNX Runtime computes outside Python's lock.
-    with ThreadPoolExecutor(NUM_READERS) as pool:
+    with ThreadPoolExecutor(num_readers) as pool:
         for path in paths:
             waiting.append(pool.submit(predictor.read, path))
             if len(waiting) == 3 * batch_size:
