@@ -21,13 +21,16 @@ from pneumo_utils.evaluation.plots.robustness import (
     plot_subgroups,
 )
 from pneumo_utils.evaluation.plots.saliency import colour_saliency, plot_lung_share, show_saliency
+from pneumo_utils.evaluation.plots.showing import MAX_ALT_LENGTH, describe_figure, show_figure
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
 __all__ = [
     "COLOURS",
+    "MAX_ALT_LENGTH",
     "STYLE",
     "colour_saliency",
+    "describe_figure",
     "mark_synthetic",
     "plot_ablation",
     "plot_class_counts",
@@ -48,6 +51,7 @@ __all__ = [
     "plot_subgroups",
     "save_figure",
     "show_batch",
+    "show_figure",
     "show_films",
     "show_saliency",
 ]
