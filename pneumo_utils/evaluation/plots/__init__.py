@@ -15,6 +15,7 @@ from pneumo_utils.evaluation.plots.films import (
     show_films,
 )
 from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
+from pneumo_utils.evaluation.plots.published import plot_beside_published
 from pneumo_utils.evaluation.plots.robustness import (
     plot_corruption_curves,
     plot_corruptions,
@@ -33,6 +34,7 @@ __all__ = [
     "describe_figure",
     "mark_synthetic",
     "plot_ablation",
+    "plot_beside_published",
     "plot_class_counts",
     "plot_comparisons",
     "plot_confusion",

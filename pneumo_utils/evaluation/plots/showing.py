@@ -82,7 +82,7 @@ def _describe_chart(axes: Axes) -> str:
 
 def _describe_axis(axis: Axis) -> str:
     """The label of an axis, and its ticks where they are words."""
-    ticks = [label.get_text() for label in axis.get_ticklabels()]
+    ticks = [label.get_text() for label in axis.get_ticklabels() if label.get_visible()]
     are_words = ticks and all(any(map(str.isalpha, tick)) and "$" not in tick for tick in ticks)
     return ": ".join(part for part in (axis.get_label_text(), ", ".join(ticks) if are_words else "") if part)
 
