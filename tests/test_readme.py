@@ -1,6 +1,5 @@
-"""The README: its table comes from the results file, its links lead somewhere."""
+"""The README: its tables and its figure come from the results files, the cards and the lessons."""
 
-import itertools
 import json
 import re
 import tomllib
@@ -21,7 +20,6 @@ from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.training.recipes import RECIPES
 
-PAGES = ["README.md", "CONTRIBUTING.md"]
 FIGURE = "results/beside_published.png"
 MAX_FIGURE_BYTES = 150_000
 
@@ -94,31 +92,6 @@ def test_the_table_is_of_the_whole_official_test_split():
         assert row["n"] == 624 and confusion["tn"] + confusion["fp"] == 234
         assert row["chosen_on"] == "val" and row["num_skipped"] == 0
         assert row["accuracy"] == pytest.approx((confusion["tn"] + confusion["tp"]) / 624)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_local_links_lead_somewhere(name):
-    page = (ROOT / name).read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", page)
-    assert [link for link in links if not (ROOT / link).exists()] == []
-    headings = [re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for _, title in list_headings(page)]
-    assert [link for link in re.findall(r"\]\(#([^)]+)\)", page) if link not in headings] == []
-    if name == "README.md":
-        lessons = {link for link in links if link.endswith(".ipynb")}
-        assert len(lessons) == 5
-
-
-def list_headings(page: str) -> list[tuple[int, str]]:
-    """Level and text of each heading; a comment in a block of code is none."""
-    prose = re.sub(r"(?ms)^```.*?^```", "", page)
-    return [(len(marks), title) for marks, title in re.findall(r"(?m)^(#+) (.+)$", prose)]
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_headings_skip_no_level_and_there_is_one_title(name):
-    levels = [level for level, _ in list_headings((ROOT / name).read_text(encoding="utf-8"))]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert [pair for pair in itertools.pairwise(levels) if pair[1] > pair[0] + 1] == []
 
 
 def test_the_readmes_file_names_are_the_packages():
