@@ -87,10 +87,7 @@ def test_one_word_for_one_thing(name):
 
 
 def test_faults_are_found():
-    assert (
-        find_misspellings("The films occured twice.\n")
-        == ["1: The films occured twice.", "\toccured ==> occurred"][1:]
-    )
+    assert find_misspellings("The films occured twice.\n") == ["\toccured ==> occurred"]
     assert find_american("A gray color, analyzed; a grey colour, analysed.") == ["analyzed", "color", "gray"]
     assert find_other_words("The cutoff of a scan, and the threshold of a film.") == ["cutoff", "scan"]
 

@@ -9,6 +9,7 @@ from pneumo_utils.evaluation.published import PUBLISHED, format_beside_published
 
 ROW = {
     "model": "cnn_baseline",
+    "data": "chestxray2017",
     "n": 8,
     "accuracy": 0.75,
     "auroc": 0.9,
@@ -24,6 +25,11 @@ def test_the_table_has_intervals_for_ours_sources_for_others_and_the_rival_witho
     assert "| 92.8 | 0.968 |" in next(line for line in others if "Kermany" in line)
     assert rival == "| calling every film pneumonia | 75.0 | 0.500 | |"  # 6 of 8 are ill
     assert len({line.count("|") for line in (head, ours, *others, rival)}) == 1
+
+
+def test_other_films_are_named():
+    ours = format_beside_published([ROW | {"data": "synthetic"}]).splitlines()[2]
+    assert ours.endswith("| here, on other films: SYNTHETIC |")
 
 
 @pytest.mark.usefixtures("closed_figures")

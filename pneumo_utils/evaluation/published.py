@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pneumo_utils.evaluation.results import format_percent, format_share
+from pneumo_utils.evaluation.results import describe_data, format_percent, format_share
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,17 @@ def format_beside_published(rows: list[dict]) -> str:
     """A Markdown table of models with their intervals, published ones, and the rival that sees no film.
 
     Args:
-        rows: Of the official test split, 1 or more, from `evaluate`.
+        rows: Of one test split, 1 or more, from `evaluate`; other films than the official ones are named.
 
     Returns:
         Lines with no line break at the end.
     """
     lines = ["| model | accuracy % | AUROC | where |", "|" + " --- |" * 4]
     for row in rows:
+        where = "here" if row["data"] == "chestxray2017" else f"here, on other films: {describe_data(row)}"
         lines.append(
             f"| **ours**: `{row['model']}` | {format_percent(row, 'accuracy')} | "
-            f"{format_share(row, 'auroc')} | here |"
+            f"{format_share(row, 'auroc')} | {where} |"
         )
     for other in PUBLISHED:
         lines.append(f"| {other.name} | {100 * other.accuracy:.1f} | {other.auroc:.3f} | {other.where} |")

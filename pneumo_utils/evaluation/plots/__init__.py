@@ -13,8 +13,9 @@ from pneumo_utils.evaluation.plots.films import (
     plot_shortcuts,
     show_batch,
     show_films,
+    show_pictures,
 )
-from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
+from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs, plot_refer_bands
 from pneumo_utils.evaluation.plots.published import plot_beside_published
 from pneumo_utils.evaluation.plots.robustness import (
     plot_corruption_curves,
@@ -47,6 +48,7 @@ __all__ = [
     "plot_lung_share",
     "plot_precision_recall",
     "plot_probs",
+    "plot_refer_bands",
     "plot_reliability",
     "plot_roc",
     "plot_shortcuts",
@@ -55,5 +57,6 @@ __all__ = [
     "show_batch",
     "show_figure",
     "show_films",
+    "show_pictures",
     "show_saliency",
 ]
