@@ -53,6 +53,7 @@ def make_figures(films, predictions, synthetic):
         "lr": plots.plot_lr_curve(CURVE, **shared),
         "confusion": plots.plot_confusion(predictions, threshold=0.5, **shared),
         "probs": plots.plot_probs(predictions, threshold=0.5, **shared),
+        "refer": plots.plot_refer_bands([ReferBand(0.1, True, (0.5, 0.5))], predictions, **shared),
         "precision": plots.plot_precision_recall({"m": predictions}, **shared),
         "reliability": plots.plot_reliability({"m": predictions}, **shared),
         "decision": plots.plot_decision_curve({"m": predictions}, **shared),
@@ -68,6 +69,7 @@ def test_phantoms_are_marked_in_every_figure_and_real_films_in_none(films, predi
         assert "SYNTHETIC" not in read_texts(figure), name
     for figure in (
         plots.show_films(films, [0, 1]),
+        plots.show_pictures({"a": films.images[0]}, synthetic=True),
         plots.plot_class_counts([films]),
         plots.plot_intensities(films),
     ):
@@ -224,5 +226,6 @@ def test_pictures_keep_their_shape_and_have_their_titles():
     pictures = {"wide": np.zeros((20, 40), np.uint8), "high": np.full((30, 20), 255, np.uint8)}
     figure = plots.show_pictures(pictures)
     assert [axis.get_title() for axis in figure.axes] == ["wide", "high"]
+    assert "SYNTHETIC" not in read_texts(figure)
     for axis, picture in zip(figure.axes, pictures.values(), strict=True):
         assert (axis.images[0].get_array() == picture).all() and axis.images[0].get_clim() == (0, 255)
