@@ -12,7 +12,6 @@ from conftest import make_checkpoint, make_chest_film, run_pneumo
 from PIL import Image
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.inference import batch
 from pneumo_utils.inference.batch import list_files, predict_files
 from pneumo_utils.inference.predictor import Predictor
 
@@ -52,12 +51,12 @@ def test_no_files_no_answers(predictor):
 
 def test_only_a_few_films_are_held_and_none_in_full_size(predictor, film_paths, monkeypatch):
     held, most, lock = 0, 0, threading.Lock()
-    inner_read, inner_answer = batch._read_input, predictor.answer
+    inner_read, inner_answer = predictor.read, predictor.answer
 
-    def read(*arguments):
+    def read(path):
         nonlocal held, most
-        film = inner_read(*arguments)
-        assert film.image is None
+        film = inner_read(path)
+        assert film.input is None or film.input.size == 32 * 32
         with lock:
             held += 1
             most = max(most, held)
@@ -70,7 +69,7 @@ def test_only_a_few_films_are_held_and_none_in_full_size(predictor, film_paths, 
         time.sleep(0.05)  # the readers would run ahead, were they not held back
         return inner_answer(films)
 
-    monkeypatch.setattr(batch, "_read_input", read)
+    monkeypatch.setattr(predictor, "read", read)
     monkeypatch.setattr(predictor, "answer", answer)
     assert len(list(predict_files(predictor, film_paths * 20, batch_size=4))) == 140
     assert 4 <= most <= 12

@@ -208,3 +208,10 @@ def test_an_ordinary_film_is_not_in_the_survey(originals, tmp_path):
     film = next(film for film in originals if check_film(film) == [])
     Image.fromarray(film).save(tmp_path / "fine.png")
     assert survey_films([tmp_path / "fine.png"], folder=tmp_path) == {}
+
+
+def test_the_size_is_that_of_the_whole_film_not_of_the_smaller_one_that_is_judged():
+    small = make_film(100, 120)
+    assert "only 120 x 100 pixels" in check_film(small, is_phantom=True)[0]
+    assert check_film(small, size=(800, 960), is_phantom=True) == []
+    assert "4.00 times as wide" in check_film(small, size=(200, 800), is_phantom=True)[0]

@@ -566,18 +566,29 @@ def test_the_size_of_a_file_comes_from_its_header(tmp_path):
         measure_image(tmp_path / "absent.png")
 
 
-@pytest.mark.parametrize(("file_format", "decodes"), [("JPEG", 2), ("PNG", 1), ("TIFF", 1), (None, 0)])
-def test_a_film_in_both_shapes_is_what_two_readings_give(file_format, decodes, tmp_path, monkeypatch):
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", None])
+def test_a_film_is_decoded_once_for_the_model_and_its_guard(file_format, tmp_path, monkeypatch):
     source, counted, decode = make_noise(600, 900), [], pillow_image.decode
+    whole = source
     if file_format:
         (tmp_path / "film").write_bytes(encode(source, file_format))
         source = tmp_path / "film"
-    expected = load_image(source), load_image(source, image_size=32)
+        picture = Image.open(source)
+        picture.draft("L", (64, 64))  # of all formats, JPEG alone obeys
+        whole = np.array(picture)
+    expected = load_image(source, image_size=32)
     monkeypatch.setattr(pillow_image, "decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
-    got = load_film(source, image_size=32)
-    for one, other in zip(got, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert len(counted) == decodes
-    # A JPEG is decoded twice because it comes smaller, and other, where it is to be squashed.
-    squashed_again = load_image(got[0], image_size=32)
-    assert (squashed_again != got[1]).any() == (file_format == "JPEG")
+    film = load_film(source, image_size=32)
+    assert len(counted) == (file_format is not None)
+    np.testing.assert_array_equal(film.squashed, expected)
+    np.testing.assert_array_equal(film.unsquashed, whole)
+    assert film.unsquashed.shape == ((75, 113) if file_format == "JPEG" else (600, 900))  # an eighth
+    assert film.size == (600, 900)
+
+
+@pytest.mark.parametrize(("orientation", "size"), [(1, (600, 900)), (3, (600, 900)), (6, (900, 600))])
+def test_the_size_of_a_film_is_that_of_the_upright_one(orientation, size):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    film = load_film(encode(make_noise(600, 900), "JPEG", exif=exif), image_size=32)
+    assert film.size == size and (film.unsquashed.shape == (75, 113)) == (size == (600, 900))

@@ -13,6 +13,7 @@ FILMS = {
     "inference_speed": "films",
     "upload_speed": "films",
     "frozen_stage": "data",
+    "memory_and_growth": "data",
 }
 """Scripts that need films, and whether it is the folder of `--films` or that of `--data`."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.film_array import take_films
 from pneumo_utils.errors import PneumoError
 
 SPLITS = ("train", "val", "test")
@@ -15,10 +16,10 @@ COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")
 
 @dataclass(frozen=True)
 class XrayDataset:
-    """N grey films in memory with what is known of each.
+    """N grey films with what is known of each.
 
     Attributes:
-        images: uint8 (N, H, W), 0 (black) to 255 (white).
+        images: uint8 (N, H, W), 0 (black) to 255 (white), in memory or mapped from a file.
         labels: int64 (N,), 0 is NORMAL and 1 is PNEUMONIA.
         patients: str (N,), the coarse patient key; films that share one never go to both sides of a
             split. A source that does not know its patients gives each film a key of its own.
@@ -71,17 +72,21 @@ class XrayDataset:
         return {name: int((self.labels == index).sum()) for index, name in enumerate(CLASS_NAMES)}
 
     def select(self, index, *, split: str | None = None) -> "XrayDataset":
-        """The films at `index` (ints or a mask), kept in that order, as a data set of their own."""
-        columns = [name for name in COLUMNS if getattr(self, name) is not None]
+        """The films at `index` (ints or a mask), kept in that order, as a data set of their own.
+
+        Consecutive films of an array that is mapped from a file share it; all else is copied.
+        """
+        columns = [name for name in COLUMNS if name != "images" and getattr(self, name) is not None]
         chosen = {name: getattr(self, name)[index] for name in columns}
-        return replace(self, **chosen, split=split or self.split)
+        images = take_films(self.images, index)
+        return replace(self, images=images, **chosen, split=split or self.split)
 
     def fingerprint(self) -> str:
         """32 hex digits that change with any pixel, label, patient or name."""
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.images, self.labels, self.patients.astype(str), self.names.astype(str)):
             digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         return digest.hexdigest()
 
     def require_both_classes(self) -> "XrayDataset":

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.film_array import make_films, take_films
 from pneumo_utils.data.image_io import IMAGE_SUFFIXES, load_image, measure_image, read_bytes
 from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import ImageError, PneumoError
@@ -125,27 +126,29 @@ def read_films(
     chosen = choose_films(np.array([film.label for film in films]), max_films)
     films = [films[index] for index in chosen]
 
-    def read(film: FilmFile) -> tuple[np.ndarray, tuple[int, int]] | ImageError:
+    images = make_films(len(films), image_size, image_size)
+
+    def read(place: int) -> tuple[int, int] | ImageError:
         try:
-            data = read_bytes(film.path)
-            return load_image(data, image_size=image_size), measure_image(data)
+            data = read_bytes(films[place].path)
+            images[place] = load_image(data, image_size=image_size)
+            return measure_image(data)
         except ImageError as error:
             return error
 
     # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
     with ThreadPoolExecutor() as pool:
-        results = list(
-            tqdm(pool.map(read, films), total=len(films), desc=f"reading {split} films", leave=False)
-        )
+        reading = pool.map(read, range(len(films)))
+        results = list(tqdm(reading, total=len(films), desc=f"reading {split} films", leave=False))
     _require_mostly_readable(films, results)
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
     return XrayDataset(
-        images=np.stack([results[index][0] for index in good]),
+        images=images if len(good) == len(films) else take_films(images, good),
         labels=np.array([films[index].label for index in good], dtype=np.int64),
         patients=np.array([films[index].patient for index in good]),
         subtypes=np.array([films[index].subtype for index in good]),
         names=np.array([films[index].path.name for index in good]),
-        sizes=np.array([results[index][1] for index in good], dtype=np.int64),
+        sizes=np.array([results[index] for index in good], dtype=np.int64),
         source=source,
         split=split,
         skipped=tuple(

@@ -6,6 +6,7 @@ list of formats is closed, and whatever is wrong with a file ends as one `ImageE
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -42,34 +43,48 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
-    if isinstance(source, np.ndarray):
-        grey = _grey_from_array(source)
-    else:
-        grey = _decode(read_bytes(source), draft_size=image_size and 2 * image_size)
-    if image_size is None or grey.shape == (image_size, image_size):
-        return grey
-    # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
-    return np.array(Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR))
+    if image_size is None:
+        return _load_grey(source, draft_size=None)
+    return load_film(source, image_size=image_size).squashed
 
 
-def load_film(source, *, image_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """One image in its own size, and as `load_image` squashes it; read and decoded once where that can be.
+class LoadedFilm(NamedTuple):
+    """What a model and its guard see of one image, decoded once.
+
+    Attributes:
+        squashed: uint8 (S, S), as `load_image` gives it.
+        unsquashed: uint8 (h, w), what it was squashed from: the whole image, or a JPEG at a half, a quarter
+            or an eighth.
+        size: Height and width of the whole image, pixels.
+    """
+
+    squashed: np.ndarray
+    unsquashed: np.ndarray
+    size: tuple[int, int]
+
+
+def load_film(source, *, image_size: int) -> LoadedFilm:
+    """One image squashed to a square, with what the square hides.
 
     Args:
         source: As for `load_image`.
-        image_size: Side of the second array, pixels.
-
-    Returns:
-        uint8 (H, W) and uint8 (image_size, image_size).
+        image_size: S, pixels, 1 or more.
 
     Raises:
         ImageError: As for `load_image`.
     """
     data = source if isinstance(source, np.ndarray) else read_bytes(source)
-    full = load_image(data)
-    # A JPEG that is to be squashed comes from its decoder smaller, with other pixels.
-    is_jpeg = isinstance(data, bytes) and pillow_image.is_jpeg(data)
-    return full, load_image(data if is_jpeg else full, image_size=image_size)
+    grey = _load_grey(data, draft_size=2 * image_size)
+    size = grey.shape
+    if isinstance(data, bytes) and pillow_image.is_jpeg(data):
+        size = pillow_image.measure(data)
+        if (size[0] > size[1]) != (grey.shape[0] > grey.shape[1]):
+            size = size[::-1]  # it is stored lying, and a camera's tag turns it
+    if grey.shape == (image_size, image_size):
+        return LoadedFilm(grey, grey, size)
+    # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
+    small = Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return LoadedFilm(np.array(small), grey, size)
 
 
 def measure_image(source) -> tuple[int, int]:
@@ -128,8 +143,11 @@ def read_bytes(source) -> bytes:
     return bytes(source)
 
 
-def _decode(data: bytes, *, draft_size: int | None) -> np.ndarray:
+def _load_grey(source, *, draft_size: int | None) -> np.ndarray:
     """uint8 (H, W); a JPEG much larger than `draft_size` comes at a half, a quarter or an eighth."""
+    if isinstance(source, np.ndarray):
+        return _grey_from_array(source)
+    data = read_bytes(source)
     if not _is_dicom(data):
         return pillow_image.decode(data, draft_size=draft_size)
     from pneumo_utils.data.dicom import read_dicom

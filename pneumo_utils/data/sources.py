@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pneumo_utils.config import FAST_MAX_FILMS, Folders, default_folders, is_fast
 from pneumo_utils.data import pneumoniamnist
 from pneumo_utils.data.cache import load_cached
@@ -13,7 +15,7 @@ from pneumo_utils.data.class_folders import find_class_folders, list_class_films
 from pneumo_utils.data.dataset import SPLITS, XrayDataset
 from pneumo_utils.data.folder import FilmFile, find_dataset_folder, list_films, read_films
 from pneumo_utils.data.image_io import READ_VERSION
-from pneumo_utils.data.splits import make_validation_split
+from pneumo_utils.data.splits import choose_validation, make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 
@@ -131,8 +133,16 @@ def load_split(
 def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDataset:
     official = "test" if split == "test" else "train"
     settings = {"image_size": image_size, "split": official, "max_films": max_films}
-    films = _read_once(list_films(folder, official), f"chestxray2017-{official}", folders, **settings)
-    return _cut(films, split)
+    films = list_films(folder, official)
+    if official == "train":
+        films = _put_validation_last(films)
+    return _cut(_read_once(films, f"chestxray2017-{official}", folders, **settings), split)
+
+
+def _put_validation_last(films: list[FilmFile]) -> list[FilmFile]:
+    """The order in which they are kept: both parts of films that are mapped from a file are then views."""
+    columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
+    return [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
 
 
 def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:

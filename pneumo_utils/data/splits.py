@@ -1,5 +1,7 @@
 """Validation films, cut from the official train split without separating a patient's films."""
 
+from functools import lru_cache
+
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
@@ -29,19 +31,46 @@ def make_validation_split(
     Raises:
         PneumoError: A class has too few patients to stand on both sides.
     """
-    ordered = dataset.require_both_classes().select(np.argsort(dataset.names, kind="stable"))
+    about = dataset.require_both_classes()
+    columns = (about.names, about.labels, about.patients)
+    train_index, val_index = choose_validation(*columns, val_fraction=val_fraction)
+    train, val = dataset.select(train_index), dataset.select(val_index, split="val")
+    return train.require_both_classes(), val.require_both_classes()
+
+
+def choose_validation(
+    names: np.ndarray, labels: np.ndarray, patients: np.ndarray, *, val_fraction: float = VAL_FRACTION
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which films `make_validation_split` takes for training and which for validation.
+
+    Args:
+        names: str (N,).
+        labels: int64 (N,), 0 or 1.
+        patients: str (N,).
+        val_fraction: As for `make_validation_split`.
+
+    Returns:
+        Two int64 arrays of indices, each in the order of the names.
+
+    Raises:
+        PneumoError: A class has too few patients to stand on both sides.
+    """
+    order = np.argsort(names, kind="stable")
     num_folds = max(2, round(1 / val_fraction))
+    columns = (tuple(column[order].tolist()) for column in (labels, patients))
+    return tuple(order[index] for index in _split_once(*columns, num_folds))
+
+
+@lru_cache(maxsize=4)  # each split at each image size asks again
+def _split_once(labels: tuple, patients: tuple, num_folds: int) -> tuple[np.ndarray, np.ndarray]:
     folds = StratifiedGroupKFold(num_folds, shuffle=True, random_state=SPLIT_SEED)
     try:
-        train_index, val_index = next(folds.split(ordered.names, ordered.labels, ordered.patients))
+        return next(folds.split(labels, labels, patients))
     except ValueError as error:
         raise PneumoError(
-            f"{len(dataset)} films of {len(np.unique(dataset.patients))} patients cannot be split into "
-            f"train and validation ({error}); expected at least {num_folds} patients of each class. "
-            "Add films."
+            f"{len(labels)} films of {len(set(patients))} patients cannot be split into train and "
+            f"validation ({error}); expected at least {num_folds} patients of each class. Add films."
         ) from error
-    train, val = ordered.select(train_index), ordered.select(val_index, split="val")
-    return train.require_both_classes(), val.require_both_classes()
 
 
 def choose_films(labels: np.ndarray, max_films: int | None, *, seed: int = 0) -> np.ndarray:

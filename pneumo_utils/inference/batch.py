@@ -4,12 +4,11 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.inference.prediction import Prediction
-from pneumo_utils.inference.predictor import Film, Predictor
+from pneumo_utils.inference.predictor import Predictor
 
 BATCH_SIZE = 16
 NUM_READERS = max(2, os.cpu_count() or 1)
@@ -38,16 +37,11 @@ def predict_files(
     # Pillow decodes and ONNX Runtime computes outside Python's lock.
     with ThreadPoolExecutor(NUM_READERS) as pool:
         for path in paths:
-            waiting.append(pool.submit(_read_input, predictor, path))
+            waiting.append(pool.submit(predictor.read, path))
             if len(waiting) == 3 * batch_size:
                 yield from answer(batch_size)
         while waiting:
             yield from answer(min(batch_size, len(waiting)))
-
-
-def _read_input(predictor: Predictor, path: Path) -> Film:
-    """A film without its full-size image, which would fill the memory."""
-    return replace(predictor.read(path), image=None)
 
 
 def list_files(paths: Iterable[str | Path]) -> list[Path]:

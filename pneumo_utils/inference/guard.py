@@ -36,12 +36,15 @@ SENTENCES = {
 DOUBT = "This may not be an ordinary frontal chest film, so read the answer with care."
 
 
-def check_film(image: np.ndarray, *, is_phantom: bool = False) -> list[str]:
+def check_film(
+    image: np.ndarray, *, size: tuple[int, int] | None = None, is_phantom: bool = False
+) -> list[str]:
     """Warnings for one decoded film; none for an ordinary one.
 
     Args:
-        image: uint8 (H, W) as decoded, before it is squashed to a square: a square hides the aspect and
-            the true size. 0 is black and 255 white.
+        image: uint8 (H, W), whole or decoded smaller, before it is squashed to a square. 0 is black and 255
+            white.
+        size: Height and width of the whole film, pixels; those of `image` if left out.
         is_phantom: It is a drawn film of the course, so it is not asked whether it shows a chest.
 
     Returns:
@@ -60,7 +63,7 @@ def check_film(image: np.ndarray, *, is_phantom: bool = False) -> list[str]:
             f"The image is blank: its grey levels span {high - low} of 255, at least {MIN_GREY_RANGE} "
             "are expected; choose another image."
         )
-    warnings = _check_shape(*image.shape) + _check_levels(shares)
+    warnings = _check_shape(*(size or image.shape)) + _check_levels(shares)
     return warnings if is_phantom else warnings + _check_kind(image)
 
 

@@ -24,7 +24,6 @@ class Film:
 
     Attributes:
         name: Shown in the answer.
-        image: uint8 (H, W), the film in its own size; None where it was rejected.
         input: uint8 (S, S), squashed to the model's input size; None where it was rejected.
         warnings: What the guard has to say, in sentences.
         reason: Why it was rejected; None otherwise.
@@ -32,7 +31,6 @@ class Film:
     """
 
     name: str
-    image: np.ndarray | None
     input: np.ndarray | None
     warnings: list[str]
     reason: str | None
@@ -76,26 +74,28 @@ class Predictor:
         return self.answer([self.read(source, name=name)])[0]
 
     def read(self, source, *, name: str | None = None) -> Film:
-        """The film as it is and as the model sees it, or why not; may run in a thread of its own.
+        """The film as the model sees it, or why not; may run in a thread of its own.
 
         Args:
             source: As for `predict`.
             name: As for `predict`.
 
         Returns:
-            The film; what cannot be read has a reason and no image.
+            The film; what cannot be read has a reason and no input.
         """
         started = time.perf_counter()
         name = name or (str(source) if isinstance(source, (str, Path)) else "film")
-        image, squashed, warnings, reason = None, None, [], None
+        is_phantom = self.checkpoint.source == "synthetic"
+        squashed, warnings, reason = None, [], None
         try:
-            image, squashed = load_film(source, image_size=self.checkpoint.transform.image_size)
-            warnings = check_film(image, is_phantom=self.checkpoint.source == "synthetic")
+            film = load_film(source, image_size=self.checkpoint.transform.image_size)
+            warnings = check_film(film.unsquashed, size=film.size, is_phantom=is_phantom)
+            squashed = film.squashed
         except ImageError as error:
-            image, squashed, reason = None, None, str(error)
-        if self.checkpoint.source == "synthetic" and image is not None:
+            reason = str(error)
+        if is_phantom and reason is None:
             warnings.append("The model learnt from SYNTHETIC phantoms; its answer says nothing about people.")
-        return Film(name, image, squashed, warnings, reason, time.perf_counter() - started)
+        return Film(name, squashed, warnings, reason, time.perf_counter() - started)
 
     def answer(self, films: list[Film]) -> list[Prediction]:
         """Answers for films that were read, in one pass of the model.

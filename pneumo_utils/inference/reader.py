@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from pneumo_utils.data.image_io import load_image
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.plots import colour_saliency
 from pneumo_utils.inference.answer_table import format_answers
@@ -29,7 +30,7 @@ class Reading:
         name: Of the file, or as the sample is called.
         source: What `load_image` takes; kept in memory to be asked about again, never written anywhere.
         prediction: The answer at the reader's threshold.
-        film: As the model sees it, without the full-size image.
+        film: As the model sees it.
         picture: uint8 (H, W), the film as it is shown, at most `SHOWN_SIDE`; None where it was rejected.
         saliency: float32 (S, S), 0 to 1; None until it was asked for.
     """
@@ -132,8 +133,8 @@ class FilmReader:
     def _answer(self, name: str, source) -> Reading:
         film = self.predictor.read(source, name=name)
         prediction = self.predictor.decide_at(self.predictor.answer([film])[0], self.threshold)
-        picture = None if film.image is None else _shrink(film.image)
-        return Reading(name, source, prediction, replace(film, image=None), picture)
+        picture = None if film.reason else _shrink(load_image(source))
+        return Reading(name, source, prediction, film, picture)
 
 
 def _shrink(image: np.ndarray) -> np.ndarray:

@@ -62,34 +62,52 @@ def strip_weights(model: onnx.ModelProto, names: set[str]) -> bytes:
     """
     import onnx
 
-    left = set(names)
-    for tensor in model.graph.initializer:
-        if tensor.name in names:
-            tensor.ClearField("raw_data")
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="weights")
-            left.remove(tensor.name)
-    if left:
-        raise ValueError(f"The graph lacks {', '.join(sorted(left))}.")
+    weights = [tensor for tensor in model.graph.initializer if tensor.name in names]
+    if missing := set(names).difference(tensor.name for tensor in weights):
+        raise ValueError(f"The graph lacks {', '.join(sorted(missing))}.")
+    model = _simplify(model, weights)
+    for tensor in weights:
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights")
+    model.graph.initializer.extend(weights)
     _shorten(model.graph)
     return model.SerializeToString()
 
 
+def _simplify(model: onnx.ModelProto, weights: list[onnx.TensorProto]) -> onnx.ModelProto:
+    """The model without its weights, and with all that does not depend on them computed beforehand.
+
+    What the exporter leaves between the layers, such as biases of zero and the casts of constants, would
+    keep ONNX Runtime from folding batch normalisation into a convolution, and cost half of its speed.
+    """
+    from onnx.helper import make_tensor_value_info
+    from onnxscript import optimizer
+
+    names = {tensor.name for tensor in weights}
+    rest = [tensor for tensor in model.graph.initializer if tensor.name not in names]
+    bare = type(model)()
+    bare.CopyFrom(model)
+    del bare.graph.initializer[:]
+    bare.graph.initializer.extend(rest)
+    bare.graph.input.extend(make_tensor_value_info(w.name, w.data_type, w.dims) for w in weights)
+    simple = optimizer.optimize(bare)
+    inputs = [value for value in simple.graph.input if value.name not in names]
+    del simple.graph.input[:]
+    simple.graph.input.extend(inputs)
+    return simple
+
+
 def _shorten(graph: onnx.GraphProto) -> None:
-    """Drops what nothing uses, and gives short names to what passes between the nodes."""
-    needed, kept = {value.name for value in graph.output}, []
-    short = {name: name for name in needed}
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.insert(0, node)
-    for node in kept:
+    """Gives short names to what passes between the nodes, and drops what tools noted on them."""
+    short = {value.name: value.name for value in graph.output}
+    for node in graph.node:
         node.name = ""
+        del node.metadata_props[:]
         node.input[:] = [short.get(name, name) for name in node.input]
         for place, name in enumerate(node.output):
             node.output[place] = short.setdefault(name, f"v{len(short)}")
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(kept)
+    del graph.value_info[:]
 
 
 @lru_cache

@@ -7,12 +7,15 @@ plain ones together. The changes are drawn from fixed seeds and are the same for
 figures of different runs can be compared.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from pneumo_utils.config import Augmentation
 from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.film_array import make_films
 
 STRESS = Augmentation(
     rotate_deg=15,
@@ -44,14 +47,14 @@ def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDa
     Returns:
         V * N films of split "val", view after view, each in the order of `val`.
     """
-    views = []
+    shown = make_films(num_views * len(val), *val.images.shape[1:])
     for view in range(num_views):
         for start in range(0, len(val), BATCH_SIZE):
             # A generator for each batch: films of any size then get the same changes but for the grain.
             draws = torch.Generator().manual_seed(view * len(val) + start)
             levels = torch.from_numpy(val.images[start : start + BATCH_SIZE]).unsqueeze(1) / 255
             levels = augment_films(levels, STRESS, generator=draws)
-            views.append((levels[:, 0] * 255).round().to(torch.uint8))
-    films = val.select(np.tile(np.arange(len(val)), num_views))
-    films.images[:] = torch.cat(views).numpy()
-    return films
+            place = view * len(val) + start
+            shown[place : place + len(levels)] = (levels[:, 0] * 255).round().to(torch.uint8).numpy()
+    empty = replace(val, images=np.empty((len(val), 0, 0), np.uint8))
+    return replace(empty.select(np.tile(np.arange(len(val)), num_views)), images=shown)
