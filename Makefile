@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lab app lint notebooks seeds ablation ship readme clean
+.PHONY: run test lab app lint notebooks seeds ablation ship readme address clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -45,6 +45,10 @@ readme: $(READY)
 	$(BIN)/pneumo results --results-path results/chestxray2017.json \
 	  --ablation-path results/ablation.json --guard-path results/guard.json --write-page README.md \
 	  --write-figure results/beside_published.png
+
+# Writes the repository's address, as pyproject.toml has it, into badges, set-up cells and pages.
+address: $(READY)
+	$(BIN)/pneumo address
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

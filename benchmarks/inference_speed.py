@@ -7,9 +7,8 @@ FOLDER holds films in their original size; they are linked again and again until
 1. `pneumo inference film`, the whole process, over `python -c "import torch"`.
 2. One film after the other with the model loaded, ONNX Runtime over torch as it comes, for each model that
    ships; in blocks of ten, since torch's threads go on spinning for a while.
-3. A folder of films answered by `cnn_baseline`, over decoding the same films with as many threads: over all
-   decoding that an answer needs (in full size for the guard, and smaller, as the model was trained on
-   them), and over decoding them once in full size.
+3. A folder of films answered by `cnn_baseline`, over decoding the same films with as many threads: in full
+   size, and as an answer needs them, where the decoder makes a large JPEG smaller.
 
 The two sides of a ratio take turns; it is that of their medians, beside the lowest and highest of a pair.
 """
@@ -28,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.data.image_io import load_film, load_image
+from pneumo_utils.data.image_io import load_image
 from pneumo_utils.inference.batch import NUM_READERS, list_files, predict_files
 from pneumo_utils.inference.predictor import Predictor
 from pneumo_utils.models.engine import OnnxEngine, TorchEngine
@@ -130,8 +129,8 @@ def main() -> None:
         link_films(films, Path(temporary), count=arguments.films)
         size = load_shipped(MODEL).transform.image_size
         for name, decode in (
-            ("folder over all its decoding", lambda path: load_film(path, image_size=size)),
-            ("folder over decoding once in full size", load_image),
+            ("folder over decoding in full size", load_image),
+            ("folder over decoding at the size that is needed", lambda p: load_image(p, image_size=size)),
         ):
             result[name] = compare_folders(Path(temporary), decode, repeats=min(3, arguments.repeats))
             show(f"{arguments.films} films, {name}", result[name])

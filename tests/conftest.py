@@ -22,6 +22,8 @@ from pneumo_utils.models.registry import build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
+COLAB_WIDGETS = "7.7.1"
+"""The version of ipywidgets that Colab has."""
 CLASSES = ("NORMAL", "PNEUMONIA")
 STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__})
 """No random change at all."""
@@ -66,6 +68,21 @@ def weights(tmp_path, monkeypatch) -> Path:
     for function in (shipped.load_shipped, shipped.save_shipped, shipped.load_card, shipping.write_page):
         monkeypatch.setattr(function, "__defaults__", (folder,))
     monkeypatch.setattr(shipping.ship, "__kwdefaults__", {"folder": folder})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def colab_widgets() -> Path:
+    """A folder with the ipywidgets that Colab has; a Python that finds it first takes that."""
+    folder = ROOT / "build" / f"ipywidgets-{COLAB_WIDGETS}"
+    if not (folder / "ipywidgets").is_dir():
+        words = ["install", "--quiet", "--no-deps", "--target", str(folder), f"ipywidgets=={COLAB_WIDGETS}"]
+        pip = [sys.executable, "-m", "pip", *words, "ipython-genutils==0.2.0"]
+        done = subprocess.run(pip, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(
+                f"ipywidgets {COLAB_WIDGETS} cannot be installed: {done.stderr.strip().splitlines()[-1]}"
+            )
     return folder
 
 

@@ -221,7 +221,8 @@ def test_too_many_damaged_films_stop_the_run(folders, capsys):
     assert "4 of 20 films cannot be read" in capsys.readouterr().err
 
 
-COMMANDS = ("train", "lr", "ablation", "course", "eval", "results", "ship", "inference", "export", "data")
+COMMANDS = ("train", "lr", "ablation", "course", "address", "eval", "results", "ship", "inference")
+COMMANDS += ("export", "data")
 
 
 def test_help_needs_no_torch():

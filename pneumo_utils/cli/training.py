@@ -1,4 +1,4 @@
-"""`pneumo train`, `pneumo lr`, `pneumo ablation` and `pneumo course`."""
+"""`pneumo train`, `pneumo lr` and `pneumo ablation`."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from pneumo_utils.cli.common import MODEL_HELP, add_common, flag, get_folders, s
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
-    for add in (_add_train, _add_lr, _add_ablation, _add_course):
+    for add in (_add_train, _add_lr, _add_ablation):
         add(commands)
 
 
@@ -153,17 +153,3 @@ def _ablation(arguments) -> None:
     if arguments.store:
         ablation.gather_records(folders.build / "ablation", folders.stored_ablation)
     print(ablation.format_summary(ablation.summarise(records)))
-
-
-def _add_course(commands) -> None:
-    parser = commands.add_parser(
-        "course", help="run the five lessons", description="Run the five lessons in order."
-    )
-    flag(parser, "store", action="store_true", help="also write the outputs into notebooks/")
-    parser.set_defaults(run=_course)
-
-
-def _course(arguments) -> None:
-    from pneumo_utils.course import run_course
-
-    run_course(store=arguments.store)

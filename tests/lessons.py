@@ -1,0 +1,35 @@
+"""What the tests that run the lessons share."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from conftest import ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+LESSONS = tuple(sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb")))
+MODELS = ("cnn_baseline", "resnet_finetune")
+OPTIONS = ("--nbval-lax", "-x", "-q", "--nbval-cell-timeout=600", "-p", "no:cacheprovider")
+SHORT_MODE = {"PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
+
+
+def run_notebooks(python: str, paths: list[Path], *, environment: dict[str, str]) -> None:
+    """Runs notebooks in order, each in a fresh kernel in its own folder; a failed cell fails the test."""
+    words = [python, "-m", "pytest", *OPTIONS, *map(str, paths)]
+    done = subprocess.run(words, cwd=paths[0].parent, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def list_missing(home: Path) -> list[str]:
+    """What the lessons promise to leave in the project folder `home` and have not left."""
+    promised = ["plots/roc.png", "build/results.json"]
+    for model in MODELS:
+        promised.append(f"checkpoints/best_model_{model}.pth")
+        promised += [f"plots/{figure}_{model}.png" for figure in ("history", "confusion")]
+        promised += [f"build/history_{model}.{suffix}" for suffix in ("json", "csv")]
+    return [name for name in promised if not (home / name).is_file()]
+
+
+def list_solutions(lesson) -> list[str]:
+    """The code of the exercises' solutions, in order."""
+    return re.findall(r"(?s)```python\n(.*?)```", lesson.cells[-1].source)
