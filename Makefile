@@ -40,10 +40,11 @@ ship: $(READY)
 	$(BIN)/pneumo ship --model efficientnet_lite0_finetune
 	$(BIN)/pneumo ship --model efficientnet_lite0_finetune --ensemble
 
-# Puts the measured tables into README.md, from the results files and the models' cards.
+# Puts tables and figure into README.md, from the results files, the models' cards and the lessons.
 readme: $(READY)
 	$(BIN)/pneumo results --results-path results/chestxray2017.json \
-	  --ablation-path results/ablation.json --guard-path results/guard.json --write-page README.md
+	  --ablation-path results/ablation.json --guard-path results/guard.json --write-page README.md \
+	  --write-figure results/beside_published.png
 
 # Writes the repository's address, as pyproject.toml has it, into badges, set-up cells and pages.
 address: $(READY)

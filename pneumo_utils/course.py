@@ -126,11 +126,12 @@ def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
 
 
 def _shrink_figures(notebook) -> None:
-    """Stores figures with a palette of 256 colours, which takes a third of the room and looks the same."""
+    """Stores figures once, and with 256 colours, which takes a third of the room and looks the same."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             figure = output.get("data", {}).get("image/png")
             if figure is not None:
+                output["data"].pop("text/html", None)  # the same figure again, from `plots.show_figure`
                 picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
                 small = io.BytesIO()
                 picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)

@@ -6,6 +6,7 @@ import os
 import platform
 import random
 import sys
+from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
@@ -95,13 +96,19 @@ def get_versions() -> dict[str, str]:
     return found
 
 
-def show_versions() -> None:
-    """Prints versions, device and mode on one line each, for the head of a lesson."""
+def show_banner(data: str) -> None:
+    """Prints what a run rests on, for the head of a lesson: data, date, device, mode and versions.
+
+    Args:
+        data: Which data are read, in one sentence.
+    """
     from pneumo_utils.config import is_fast
 
-    print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
+    print(data)
     mode = "on" if is_fast() else "off"
-    print(f"device {make_accelerator().device}, {os.cpu_count()} cores, short mode {mode}")
+    device = make_accelerator().device
+    print(f"Run on {date.today():%d %B %Y}, device {device}, {os.cpu_count()} cores, short mode {mode}.")
+    print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
 
 
 def show_source(thing) -> None:

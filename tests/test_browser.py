@@ -170,6 +170,9 @@ def test_lesson_05_answers_in_jupyterlab_and_keeps_no_film(home, films):
         page.get_by_text("Run All Cells", exact=True).click()
         page.wait_for_function("document.querySelectorAll('.pneumo-drop').length >= 2", timeout=300_000)
         check_answers(page, films)
+        figures = page.locator(".jp-OutputArea-output img[src^='data:image/png']")
+        texts = figures.evaluate_all("images => images.map(image => image.alt)")
+        assert len(texts) >= 2 and all(texts) and "Picture: SYNTHETIC: Grad-CAM" in texts
         take_screenshot(page, "lab")
         page.keyboard.press("Control+s")
         wait_until_saved(home / LESSON)

@@ -10,13 +10,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import REAL_FILMS, make_checkpoint, make_chest_film, make_film, make_folder, run_pneumo
+from conftest import REAL_FILMS, ROOT, make_checkpoint, make_chest_film, make_film, make_folder, run_pneumo
 from PIL import Image
 
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+from pneumo_utils.evaluation.published import format_beside_published
 from pneumo_utils.evaluation.results import format_table, save_result
+from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
 from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped, save_shipped
 from pneumo_utils.training.recipes import make_config
@@ -383,12 +385,18 @@ def make_row(split: str, accuracy: float) -> dict:
         "n": 9,
         "threshold": 0.5,
         "pretrained": False,
+        "confusion": {"tn": 2, "fp": 1, "fn": 2, "tp": 4},
     }
     return about | figures | {"intervals": {name: [accuracy, accuracy] for name in figures}}
 
 
-MARKS = ("results", "shipped", "seeds")
+MARKS = ("results", "seeds", "shipped", "published", "lessons")
 PAGE = "".join(f"{mark}\n<!-- {mark}:start -->\n<!-- {mark}:end -->\n" for mark in MARKS)
+
+
+def copy_lesson(folders) -> None:
+    (folders.root / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "01_data_exploration.ipynb", folders.root / "notebooks")
 
 
 def test_results_shows_all_rows_and_the_runs_over_seeds(folders, ablated, capsys):
@@ -405,10 +413,15 @@ def test_results_writes_each_table_between_its_marks(folders, ablated, weights, 
     for row in rows:
         save_result(row, folders.results)
     save_shipped(make_checkpoint(), {"figures": {"test": make_row("test", 0.25)}})
+    copy_lesson(folders)
     page.write_text(PAGE)
     words = f"results --ablation-path {ablated[0] / 'results' / 'ablation.json'} --write-page {page}"
-    assert cli.main(words.split()) == 0
-    tables = [format_table(rows[:1]), format_table([make_row("test", 0.25)]), ablated[1].strip()]
+    figure = folders.root / "figure.png"
+    assert cli.main([*words.split(), "--write-figure", str(figure)]) == 0
+    assert Image.open(figure).format == "PNG"
+    own = [make_row("test", 0.25)]
+    tables = [format_table(rows[:1]), ablated[1].strip(), format_table(own), format_beside_published(own)]
+    tables.append(format_lesson_table(folders))
     expected = "".join(
         f"{mark}\n<!-- {mark}:start -->\n{table}\n<!-- {mark}:end -->\n"
         for mark, table in zip(MARKS, tables, strict=True)
@@ -427,6 +440,7 @@ def test_results_writes_each_table_between_its_marks(folders, ablated, weights, 
 def test_results_that_cannot_be_shown_or_written_are_named(folders, monkeypatch, capsys, words, reason):
     monkeypatch.chdir(folders.root)
     save_result(make_row("test" if "nowhere.md" in words else "val", 0.75), folders.results)
+    copy_lesson(folders)
     (folders.root / "README.md").write_text(PAGE)
     assert cli.main(["results", *words.split()]) == 1
     assert reason in capsys.readouterr().err

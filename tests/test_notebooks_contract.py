@@ -13,6 +13,7 @@ from lessons import list_solutions
 
 from pneumo_utils.address import make_badge, make_setup, read_address
 from pneumo_utils.config import Folders
+from pneumo_utils.evaluation import plots
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = (
@@ -34,6 +35,7 @@ ABSOLUTE_PATH = re.compile(
 MAX_CELLS, MIN_CELLS = 45, 25
 MAX_CODE_LINES, MAX_CELL_LINES, MAX_TEXT_LINES = 144, 12, 40
 MAX_BYTES = 500_000
+MIN_ALT = 12  # characters; "Picture" alone tells nobody anything
 COPIED_LINES = 6
 
 
@@ -118,8 +120,9 @@ def test_set_up_imports_and_configuration_come_first(lesson):
     assert [cell.cell_type for cell in (setup, imports, settings)] == ["code"] * 3
     assert setup.source == SETUP
     assert all(isinstance(line, (ast.Import, ast.ImportFrom)) for line in ast.parse(imports.source).body)
-    calls = ("runtime.set_seed(", "runtime.show_versions()", "config.default_folders()")
-    assert [call for call in (*calls, "sources.choose_data()") if call not in settings.source] == []
+    calls = ("runtime.set_seed(", "config.default_folders()", "sources.choose_data()")
+    calls += ("runtime.show_banner(choice.sentence)",)
+    assert [call for call in calls if call not in settings.source] == []
 
 
 def test_all_imports_stand_at_the_top_and_take_no_star(lesson):
@@ -253,6 +256,17 @@ def test_outputs_hold_no_error_and_nothing_from_stderr(lesson):
 def test_no_text_output_is_long(lesson):
     counts = [len(text.splitlines()) for output in lesson.outputs for text in list_texts(output)]
     assert max(counts, default=0) <= MAX_TEXT_LINES
+
+
+def test_every_figure_has_alt_text(lesson):
+    assert [source for source in lesson.code if ".show()" in source] == []
+    shown = [node for node in lesson.nodes(ast.Call) if ast.unparse(node.func) == "plots.show_figure"]
+    figures = [output for output in lesson.outputs if "image/png" in output.get("data", {})]
+    assert len(figures) >= len(shown) > 0, "run the lessons again: make notebooks"
+    texts = [output.metadata.get("image/png", {}).get("alt", "") for output in figures]
+    assert [text for text in texts if not MIN_ALT <= len(text) <= plots.MAX_ALT_LENGTH] == []
+    assert len(set(texts)) > len(texts) / 2
+    assert [output for output in figures if "text/html" in output.data] == []  # the figure a second time
 
 
 def test_the_metadata_say_python_and_no_more(lesson):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import read_texts
 
+from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import plots
 from pneumo_utils.evaluation.ablation import Summary, get_figures
@@ -13,6 +14,7 @@ from pneumo_utils.evaluation.metrics import Predictions
 from pneumo_utils.evaluation.pairwise import compare_all
 from pneumo_utils.training.history import EpochRecord
 from pneumo_utils.training.lr_finder import LrCurve
+from pneumo_utils.training.refer_band import ReferBand
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
@@ -51,6 +53,7 @@ def make_figures(films, predictions, synthetic):
         "lr": plots.plot_lr_curve(CURVE, **shared),
         "confusion": plots.plot_confusion(predictions, threshold=0.5, **shared),
         "probs": plots.plot_probs(predictions, threshold=0.5, **shared),
+        "refer": plots.plot_refer_bands([ReferBand(0.1, True, (0.5, 0.5))], predictions, **shared),
         "precision": plots.plot_precision_recall({"m": predictions}, **shared),
         "reliability": plots.plot_reliability({"m": predictions}, **shared),
         "decision": plots.plot_decision_curve({"m": predictions}, **shared),
@@ -66,6 +69,7 @@ def test_phantoms_are_marked_in_every_figure_and_real_films_in_none(films, predi
         assert "SYNTHETIC" not in read_texts(figure), name
     for figure in (
         plots.show_films(films, [0, 1]),
+        plots.show_pictures({"a": films.images[0]}, synthetic=True),
         plots.plot_class_counts([films]),
         plots.plot_intensities(films),
     ):
@@ -201,3 +205,27 @@ def test_the_ablation_shows_a_dot_a_seed_and_a_bar_for_the_mean():
     assert [[x for x, _ in part] for part in drawn] == expected
     texts = read_texts(axis.figure)
     assert all(word in texts for word in ("validation", "stressed validation", "official test", "AUROC"))
+
+
+def test_refer_bands_show_where_a_film_goes_to_a_person():
+    both, none = (ReferBand(alpha, True, limits) for alpha, limits in ((0.01, (0.7, 0.6)), (0.2, (0.2, 0.3))))
+    labels, probs = np.array([0, 0, 1, 1]), np.array([0.05, 0.45, 0.55, 0.95])
+    said = Predictions(labels, probs, *[np.arange(4).astype(str)] * 2)
+    figure = plots.plot_refer_bands([both, none], said, title="test")
+    # NORMAL up to its limit, PNEUMONIA from 1 minus its own: both from 0.4 to 0.7, neither from 0.2 to 0.7.
+    for axis, (low, high), kind in zip(figure.axes, ((0.4, 0.7), (0.2, 0.7)), ("both", "no"), strict=True):
+        (span,) = [patch for patch in axis.patches if patch.get_label() == "to a person"]
+        assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((low, high))
+        assert f"{low:.3f} to {high:.3f}" in axis.get_title() and f"{kind} class" in axis.get_title()
+        heights = [patch.get_height() for patch in axis.patches if patch is not span]
+        assert sum(heights) == 4
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*CLASS_NAMES, "to a person"]
+
+
+def test_pictures_keep_their_shape_and_have_their_titles():
+    pictures = {"wide": np.zeros((20, 40), np.uint8), "high": np.full((30, 20), 255, np.uint8)}
+    figure = plots.show_pictures(pictures)
+    assert [axis.get_title() for axis in figure.axes] == ["wide", "high"]
+    assert "SYNTHETIC" not in read_texts(figure)
+    for axis, picture in zip(figure.axes, pictures.values(), strict=True):
+        assert (axis.images[0].get_array() == picture).all() and axis.images[0].get_clim() == (0, 255)

@@ -1,19 +1,27 @@
-"""The README: its table comes from the results file, its links lead somewhere."""
+"""The README: its tables and its figure come from the results files, the cards and the lessons."""
 
 import json
 import re
+import tomllib
 
 import pytest
+import yaml
 from conftest import ROOT
+from PIL import Image
 
+from pneumo_utils import __version__
 from pneumo_utils.config import Folders
+from pneumo_utils.evaluation import plots
 from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+from pneumo_utils.evaluation.published import format_beside_published
 from pneumo_utils.evaluation.results import format_table, load_results
 from pneumo_utils.inference.guard_judging import format_guard_table
+from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.training.recipes import RECIPES
 
-PAGES = ["README.md", "CONTRIBUTING.md"]
+FIGURE = "results/beside_published.png"
+MAX_FIGURE_BYTES = 150_000
 
 
 def read_between(mark: str) -> str:
@@ -30,8 +38,34 @@ def test_the_table_is_the_one_of_the_results_file():
 
 def test_the_table_of_the_models_that_ship_is_that_of_their_cards():
     assert {"cnn_baseline"} <= set(list_shipped())
-    rows = [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
-    assert read_between("shipped") == format_table(rows)
+    assert read_between("shipped") == format_table(load_shipped_rows())
+    assert read_between("published") == format_beside_published(load_shipped_rows())
+
+
+def load_shipped_rows() -> list[dict]:
+    return [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
+
+
+@pytest.mark.usefixtures("closed_figures")
+def test_the_figure_is_that_of_the_cards_and_small():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    (alt,) = re.findall(rf"!\[([^]]+)\]\({FIGURE}\)", page)
+    assert 40 <= len(alt) <= plots.MAX_ALT_LENGTH
+    drawn = plots.plot_beside_published(load_shipped_rows())
+    assert Image.open(ROOT / FIGURE).text["Description"] == plots.describe_figure(drawn)
+    assert (ROOT / FIGURE).stat().st_size <= MAX_FIGURE_BYTES
+
+
+def test_the_table_of_the_lessons_is_that_of_the_notebooks():
+    assert read_between("lessons") == format_lesson_table(Folders(ROOT))
+
+
+def test_the_citation_is_of_this_version_and_repository():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format asks for
+    assert (str(citation["version"]), citation["license"]) == (__version__, project["license"])
+    assert citation["repository-code"] == project["urls"]["Repository"]
 
 
 def test_the_table_over_seeds_is_that_of_the_stored_runs():
@@ -58,14 +92,6 @@ def test_the_table_is_of_the_whole_official_test_split():
         assert row["n"] == 624 and confusion["tn"] + confusion["fp"] == 234
         assert row["chosen_on"] == "val" and row["num_skipped"] == 0
         assert row["accuracy"] == pytest.approx((confusion["tn"] + confusion["tp"]) / 624)
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_local_links_lead_somewhere(name):
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
-    assert all((ROOT / link).exists() for link in links)
-    if name == "README.md":
-        assert len([link for link in links if link.endswith(".ipynb")]) == 5
 
 
 def test_the_readmes_file_names_are_the_packages():

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from datetime import datetime
 from importlib.metadata import version
 
 import numpy as np
@@ -10,7 +11,14 @@ import torch
 
 from pneumo_utils.data.splits import choose_films
 from pneumo_utils.models.tensors import load_tensors
-from pneumo_utils.runtime import get_random_state, get_versions, set_random_state, set_seed, show_source
+from pneumo_utils.runtime import (
+    get_random_state,
+    get_versions,
+    set_random_state,
+    set_seed,
+    show_banner,
+    show_source,
+)
 
 
 def test_a_seed_repeats_every_generator():
@@ -39,6 +47,16 @@ def test_every_generator_goes_on_from_a_kept_state(tmp_path):
 
 def test_versions_are_those_installed():
     assert get_versions()["torch"] == version("torch")
+
+
+def test_the_banner_names_data_date_device_mode_and_versions(capsys, monkeypatch):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    show_banner("Data: ten films.")
+    data, run, versions = capsys.readouterr().out.splitlines()
+    assert data == "Data: ten films." and run.endswith("short mode on.") and "device " in run
+    said = datetime.strptime(run.removeprefix("Run on ").split(",")[0], "%d %B %Y")
+    assert abs(datetime.now() - said).days <= 1  # midnight may pass in between
+    assert versions.startswith("python ") and f"torch {version('torch')}, " in versions
 
 
 def test_a_source_is_shown_as_it_stands(capsys):

@@ -7,7 +7,17 @@ standard output, everything else to standard error.
 import argparse
 
 from pneumo_utils import __version__
-from pneumo_utils.cli import benchmarking, data, evaluating, exporting, guarding, inference, lessons, training
+from pneumo_utils.cli import (
+    benchmarking,
+    data,
+    evaluating,
+    exporting,
+    guarding,
+    inference,
+    lessons,
+    tables,
+    training,
+)
 from pneumo_utils.cli.common import say
 from pneumo_utils.errors import PneumoError
 
@@ -42,6 +52,6 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pneumo {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for part in (training, lessons, evaluating, inference, exporting, guarding, benchmarking, data):
+    for part in (training, lessons, evaluating, tables, inference, exporting, guarding, benchmarking, data):
         part.add_commands(commands)
     return parser

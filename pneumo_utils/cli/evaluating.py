@@ -1,10 +1,10 @@
-"""`pneumo eval`, `pneumo results` and `pneumo ship`."""
+"""`pneumo eval` and `pneumo ship`."""
 
 import json
 from pathlib import Path
 
 from pneumo_utils.cli.common import MODEL_HELP, add_common, find_model, flag, get_folders, say, say_skipped
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import UsageError
 
 NUM_SAID = 5
 """Warnings that are said; the results file has all."""
@@ -12,7 +12,7 @@ NUM_SAID = 5
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
-    for add in (_add_eval, _add_results, _add_ship):
+    for add in (_add_eval, _add_ship):
         add(commands)
 
 
@@ -87,45 +87,6 @@ def _survey(folder: Path) -> dict[str, str]:
     if len(warnings) > NUM_SAID:
         say("  ... and so on; the results file has them all.")
     return warnings
-
-
-def _add_results(commands) -> None:
-    parser = commands.add_parser(
-        "results", help="show the results tables", description="Show the results tables."
-    )
-    flag(parser, "results_path", type=Path, help="the results file; build/results.json if left out")
-    flag(parser, "ablation_path", type=Path, help="the table of runs over seeds; left out if not given")
-    flag(parser, "guard_path", type=Path, help="what `pneumo guard judge` found; left out if not given")
-    flag(parser, "write_page", type=Path, help="put the tables between the marks of this Markdown page")
-    parser.set_defaults(run=_results, output_dir=None)
-
-
-def _results(arguments) -> None:
-    from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
-    from pneumo_utils.evaluation.results import format_table, load_results, write_between
-    from pneumo_utils.models.shipped import list_shipped, load_card
-    from pneumo_utils.training.recipes import RECIPES
-
-    path, page = arguments.results_path or get_folders(arguments).results, arguments.write_page
-    rows = [row for row in load_results(path) if page is None or row["split"] == "test"]
-    if not rows:
-        kind = "results" if page is None else "results on test"
-        raise PneumoError(f"{path} has no {kind} yet. Run `make run`, or `pneumo train` and `pneumo eval`.")
-    if page is None:
-        print(format_table(rows))
-    else:
-        write_between("results", format_table(rows), page)
-        cards = [load_card(name)["card"] for name in list_shipped()]
-        write_between("shipped", format_table([card["figures"]["test"] for card in cards]), page)
-    if arguments.ablation_path is not None:
-        records = [r for r in load_records(arguments.ablation_path) if r["row"] in RECIPES]
-        table = format_summary(summarise(records))
-        print(table) if page is None else write_between("seeds", table, page)
-    if arguments.guard_path is not None:
-        from pneumo_utils.inference.guard_judging import format_guard_table
-
-        table = format_guard_table(json.loads(arguments.guard_path.read_text(encoding="utf-8"))["summary"])
-        print(table) if page is None else write_between("guard", table, page)
 
 
 def _add_ship(commands) -> None:

@@ -61,17 +61,19 @@ def format_table(rows: list[dict]) -> str:
     for row in rows:
         cells = [describe_data(row), row["split"], str(row["n"]), f"`{row['model']}`"]
         cells += ["ImageNet weights" if row["pretrained"] else "random weights", f"{row['threshold']:.3f}"]
-        cells += [_percent(row, "accuracy"), _share(row, "auroc")]
-        cells += [_percent(row, "sensitivity"), _percent(row, "specificity")]
+        cells += [format_percent(row, "accuracy"), format_share(row, "auroc")]
+        cells += [format_percent(row, "sensitivity"), format_percent(row, "specificity")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _percent(row: dict, name: str) -> str:
+def format_percent(row: dict, name: str) -> str:
+    """A figure of a row in percent, with its 95 % interval."""
     return _with_interval(row, name, 100, ".1f")
 
 
-def _share(row: dict, name: str) -> str:
+def format_share(row: dict, name: str) -> str:
+    """A figure of a row, 0 to 1, with its 95 % interval."""
     return _with_interval(row, name, 1, ".3f")
 
 

@@ -13,23 +13,29 @@ from pneumo_utils.evaluation.plots.films import (
     plot_shortcuts,
     show_batch,
     show_films,
+    show_pictures,
 )
-from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
+from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs, plot_refer_bands
+from pneumo_utils.evaluation.plots.published import plot_beside_published
 from pneumo_utils.evaluation.plots.robustness import (
     plot_corruption_curves,
     plot_corruptions,
     plot_subgroups,
 )
 from pneumo_utils.evaluation.plots.saliency import colour_saliency, plot_lung_share, show_saliency
+from pneumo_utils.evaluation.plots.showing import MAX_ALT_LENGTH, describe_figure, show_figure
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
 from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
 
 __all__ = [
     "COLOURS",
+    "MAX_ALT_LENGTH",
     "STYLE",
     "colour_saliency",
+    "describe_figure",
     "mark_synthetic",
     "plot_ablation",
+    "plot_beside_published",
     "plot_class_counts",
     "plot_comparisons",
     "plot_confusion",
@@ -42,12 +48,15 @@ __all__ = [
     "plot_lung_share",
     "plot_precision_recall",
     "plot_probs",
+    "plot_refer_bands",
     "plot_reliability",
     "plot_roc",
     "plot_shortcuts",
     "plot_subgroups",
     "save_figure",
     "show_batch",
+    "show_figure",
     "show_films",
+    "show_pictures",
     "show_saliency",
 ]

@@ -43,6 +43,27 @@ def show_films(
     return figure
 
 
+def show_pictures(pictures: dict[str, np.ndarray], *, synthetic: bool = False) -> Figure:
+    """Grey pictures of any size beside each other, each with its own width and height.
+
+    Args:
+        pictures: uint8 (H, W) by title, 1 or more.
+        synthetic: Whether to mark it.
+    """
+    widths = [picture.shape[1] / picture.shape[0] for picture in pictures.values()]
+    with plt.rc_context(STYLE):
+        size = (1.9 * sum(widths), 2.3 + 0.4 * synthetic)  # the mark takes a line of its own
+        figure, axes = plt.subplots(1, len(widths), figsize=size, squeeze=False, width_ratios=widths)
+        for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(title, fontsize=9)
+            axis.axis("off")
+        if synthetic:
+            figure.suptitle("SYNTHETIC films", fontsize=11)
+        figure.tight_layout()
+    return figure
+
+
 def show_batch(levels, *, columns: int = 6, title: str = "One batch", synthetic: bool = False) -> Figure:
     """A sheet of the films of a batch as the network gets them.
 

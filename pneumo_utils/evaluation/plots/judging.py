@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.evaluation.metrics import Predictions, compute_metrics
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic
+from pneumo_utils.training.refer_band import ReferBand
+
+PROB_BINS = np.linspace(0, 1, 31)
 
 
 def plot_confusion(
@@ -43,13 +46,12 @@ def plot_confusion(
 
 def plot_probs(predictions: Predictions, *, threshold: float, title: str, synthetic: bool = False) -> Figure:
     """How a model's probabilities are spread in each class, with its threshold."""
-    bins = np.linspace(0, 1, 31)
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(6.5, 3.2))
         for label, name in enumerate(CLASS_NAMES):
             axis.hist(
                 predictions.probs[predictions.labels == label],
-                bins,
+                PROB_BINS,
                 color=COLOURS[label],
                 alpha=0.6,
                 label=name,
@@ -58,4 +60,38 @@ def plot_probs(predictions: Predictions, *, threshold: float, title: str, synthe
         axis.set(xlabel="P(pneumonia)", ylabel="films")
         axis.set_title(mark_synthetic(title, synthetic))
         axis.legend()
+    return figure
+
+
+def plot_refer_bands(
+    bands: list[ReferBand], predictions: Predictions, *, title: str, synthetic: bool = False
+) -> Figure:
+    """Where films go to a person: the probabilities of each class, a panel for each band.
+
+    Args:
+        bands: From `fit_refer_band`, 1 or more.
+        predictions: Of films that they were not fitted on.
+        title: Of the figure.
+        synthetic: Whether to mark it.
+    """
+    with plt.rc_context(STYLE):
+        size = (3.3 * len(bands), 3.2)
+        figure, axes = plt.subplots(
+            1, len(bands), figsize=size, sharey=True, squeeze=False, layout="constrained"
+        )
+        for axis, band in zip(axes[0], bands, strict=True):
+            for label, name in enumerate(CLASS_NAMES):
+                shown = predictions.probs[predictions.labels == label]
+                axis.hist(shown, PROB_BINS, color=COLOURS[label], alpha=0.6, label=name)
+            ends = (
+                band.limits[0],
+                1 - band.limits[1],
+            )  # of NORMAL's range and of PNEUMONIA's
+            axis.axvspan(min(ends), max(ends), color="0.6", alpha=0.5, label="to a person")
+            kind = "both classes" if ends[1] <= ends[0] else "no class"
+            axis.set_title(f"{band.alpha:.0%} stated: {min(ends):.3f} to {max(ends):.3f},\n{kind} in the set")
+            axis.set(xlabel="P(pneumonia)", xlim=(0, 1), yscale="symlog")
+        axes[0, 0].set_ylabel("films, logarithmic")
+        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from pneumo_utils.evaluation.plots.showing import describe_figure
+
 # Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STYLE = {
@@ -24,7 +26,8 @@ def mark_synthetic(text: str, synthetic: bool) -> str:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure as PNG; the folder is made on demand."""
+    """Writes a figure as PNG that holds its description too; the folder is made on demand."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches="tight")
+    description = {"Description": describe_figure(figure)}
+    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=description)
     return path

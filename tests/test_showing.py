@@ -1,0 +1,114 @@
+"""Figures are shown with a text that says what they show."""
+
+import base64
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from pneumo_utils.config import Folders
+from pneumo_utils.course import run_lesson, store_outputs
+from pneumo_utils.evaluation import plots
+
+CELL = """\
+import matplotlib.pyplot as plt
+from pneumo_utils.evaluation import plots
+for title, show in zip(("first & <b>", "second", "second"), [plots.show_figure] * 2 + [plt.show]):
+    figure, axes = plt.subplots(figsize=(3, 2), dpi=60)
+    axes.plot([1, 2])
+    axes.set(title=title, xlabel="epoch", ylabel="loss")
+    show(*[figure][: show is plots.show_figure])
+    print(len(plt.get_fignums()))"""
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_a_chart_is_described_by_its_title_axes_and_legend():
+    figure, axes = plt.subplots()
+    axes.plot([1, 2], label="train")
+    axes.plot([1, 2], label="validation")
+    axes.set(title="CNN: loss", xlabel="epoch", ylabel="loss,\nsmoothed")
+    axes.legend(title="curves")
+    expected = "CNN: loss: chart of loss, smoothed over epoch. Legend (curves): train; validation"
+    assert plots.describe_figure(figure) == expected
+
+
+def test_bars_are_described_with_their_names_and_the_numbers_written_on_them():
+    figure, axes = plt.subplots()
+    axes.bar_label(axes.bar([0, 1], [15, 20]))
+    axes.set_xticks([0, 1], ["train", "test"])
+    axes.set_ylabel("films")
+    assert plots.describe_figure(figure) == "chart of films over train, test. Written in it: 15; 20"
+
+
+def test_pictures_are_counted_and_so_are_equal_titles():
+    figure, axes = plt.subplots(2, 3)
+    figure.suptitle("Six films")
+    for axis, title in zip(axes.flat, ("ill", "ill", "well", "ill", "", ""), strict=True):
+        axis.imshow(np.zeros((2, 2)))
+        axis.set_title(title, loc="left")
+    assert plots.describe_figure(figure) == "Six films. 6 pictures: 3 x ill; well"
+
+
+def test_a_colour_scale_and_a_legend_of_the_figure_are_named_and_empty_axes_are_not():
+    figure, (left, right) = plt.subplots(1, 2)
+    right.axis("off")
+    figure.colorbar(left.imshow(np.zeros((2, 2))), ax=left).set_label("kelvin")
+    left.plot([0, 1], [0, 1], label="edge")
+    figure.legend()
+    assert plots.describe_figure(figure) == "Picture. Colours: kelvin. Legend: edge"
+
+
+def test_powers_of_ten_are_no_words():
+    figure, axes = plt.subplots()
+    axes.loglog([1e-5, 1e-1], [1, 100])
+    axes.set(xlabel="learning rate", ylabel="loss")
+    assert plots.describe_figure(figure) == "chart of loss over learning rate"
+
+
+def test_a_long_description_is_cut_between_words():
+    figure, axes = plt.subplots()
+    axes.plot([1])
+    axes.set_title("word " * 200)
+    text = plots.describe_figure(figure)
+    assert 480 < len(text) <= 500 and text.endswith("word ...")
+
+
+def test_outside_a_notebook_it_is_shown_as_matplotlib_does_and_closed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
+    figure, _ = plt.subplots()
+    plots.show_figure(figure)
+    assert shown == [figure.number] and plt.get_fignums() == []
+
+
+def test_in_a_lesson_every_figure_has_its_alt_text_here_in_html_and_as_stored(tmp_path):
+    import nbformat
+
+    lesson, target = tmp_path / "notebooks" / "01_a.ipynb", tmp_path / "build" / "01_a.ipynb"
+    lesson.parent.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)]), lesson)
+    run_lesson(lesson, target)
+    texts = [f"{title}: chart of loss over epoch" for title in ("first & <b>", "second")]
+    escaped = [text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") for text in texts]
+
+    outputs = nbformat.read(target, as_version=4).cells[0].outputs
+    assert "".join(output.text for output in outputs if "text" in output) == "0\n" * 3  # none is left open
+    *figures, plain = (output for output in outputs if "data" in output)
+    assert figures[1].data["image/png"] == plain.data["image/png"]  # the size and dpi of plt.show()
+    for output, text, in_html in zip(figures, texts, escaped, strict=True):
+        png = output.data["image/png"].strip()
+        assert output.metadata == {"image/png": {"alt": text}} and output.data["text/plain"] == text
+        assert output.data["text/html"] == f'<img alt="{in_html}" src="data:image/png;base64,{png}">'
+        assert base64.b64decode(png).startswith(b"\x89PNG")
+    page = target.with_suffix(".html").read_text(encoding="utf-8")
+    assert [page.count(f'alt="{text}"') for text in escaped] == [1, 1]
+
+    store_outputs({target: 60.0}, Folders(tmp_path))
+    stored = [o for o in nbformat.read(lesson, as_version=4).cells[0].outputs if "data" in o][:2]
+    assert [output.metadata["image/png"]["alt"] for output in stored] == texts
+    assert all(set(output.data) == {"image/png", "text/plain"} for output in stored)
