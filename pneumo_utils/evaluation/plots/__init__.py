@@ -14,7 +14,8 @@ from pneumo_utils.evaluation.plots.films import (
     show_batch,
     show_films,
 )
-from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_probs
+from pneumo_utils.evaluation.plots.inside import plot_channels, show_receptive_field
+from pneumo_utils.evaluation.plots.judging import plot_confusion, plot_positions, plot_probs
 from pneumo_utils.evaluation.plots.robustness import (
     plot_corruption_curves,
     plot_corruptions,
@@ -22,7 +23,13 @@ from pneumo_utils.evaluation.plots.robustness import (
 )
 from pneumo_utils.evaluation.plots.saliency import colour_saliency, plot_lung_share, show_saliency
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic, save_figure
-from pneumo_utils.evaluation.plots.training import plot_ablation, plot_history, plot_lr_curve
+from pneumo_utils.evaluation.plots.training import (
+    plot_ablation,
+    plot_history,
+    plot_losses,
+    plot_lr_curve,
+    plot_lr_schedule,
+)
 
 __all__ = [
     "COLOURS",
@@ -30,6 +37,7 @@ __all__ = [
     "colour_saliency",
     "mark_synthetic",
     "plot_ablation",
+    "plot_channels",
     "plot_class_counts",
     "plot_comparisons",
     "plot_confusion",
@@ -38,8 +46,11 @@ __all__ = [
     "plot_decision_curve",
     "plot_history",
     "plot_intensities",
+    "plot_losses",
     "plot_lr_curve",
+    "plot_lr_schedule",
     "plot_lung_share",
+    "plot_positions",
     "plot_precision_recall",
     "plot_probs",
     "plot_reliability",
@@ -49,5 +60,6 @@ __all__ = [
     "save_figure",
     "show_batch",
     "show_films",
+    "show_receptive_field",
     "show_saliency",
 ]
