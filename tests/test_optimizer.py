@@ -3,14 +3,13 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.models.registry import MODELS, build_model
-from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule, trace_rates
+from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
 
 CONFIG = TrainConfig(model="resnet_finetune", lr=0.08, backbone_lr_factor=1 / 16, weight_decay=0.25)
 
@@ -108,13 +107,3 @@ def test_the_parts_keep_their_shares_all_the_way(schedule):
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_a_run_of_one_step_has_a_rate(schedule):
     assert run_schedule(replace(CONFIG, schedule=schedule), 1)[0][-1] > 0
-
-
-def test_the_traced_rates_are_those_of_a_run_and_the_model_stays_as_it_is():
-    config, model = replace(CONFIG, strategy="two_stage"), FourBlocks()
-    before = [weights.detach().clone() for weights in model.parameters()]
-    rates = trace_rates(config, model, 10)
-    assert rates.shape == (10, 5)
-    np.testing.assert_allclose(rates, run_schedule(config, 10)[:10])
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    np.testing.assert_allclose(trace_rates(replace(config, schedule="cosine"), model, 2)[:, -1], [0.08, 0.04])

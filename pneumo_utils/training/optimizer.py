@@ -1,6 +1,5 @@
 """The optimizer with a rate for each part of a model, and the course of the rates over a run."""
 
-import numpy as np
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
@@ -52,23 +51,3 @@ def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, num_ste
     # both legs of the cycle.
     rates = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, rates, total_steps=num_steps + 3)
-
-
-def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
-    """The rates that a run of `num_steps` steps will have, as its own optimizer and schedule set them.
-
-    Args:
-        config: How to train, its strategy settled.
-        model: From `build_model`; it is not changed.
-        num_steps: Steps of the run, 1 or more.
-
-    Returns:
-        float (num_steps, number of blocks + 1), one column a block from the film up, the head last.
-    """
-    optimizer = make_optimizer(config, model)
-    schedule, rates = make_schedule(config, optimizer, num_steps), []
-    for _ in range(num_steps):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()  # without a gradient it moves nothing, but the schedule asks for it
-        schedule.step()
-    return np.array(rates)

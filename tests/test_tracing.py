@@ -1,4 +1,4 @@
-"""Losses laid beside each other: measured alike on every set, and never on test films."""
+"""What is traced: losses, measured alike on every set and never on test films, and the rates of a run."""
 
 from dataclasses import replace
 
@@ -7,10 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import STILL
+from test_optimizer import CONFIG, FourBlocks, run_schedule
 
 from pneumo_utils.errors import UsageError
 from pneumo_utils.training.loop import fit
-from pneumo_utils.training.loss_curves import trace_losses
+from pneumo_utils.training.tracing import trace_losses, trace_rates
 from pneumo_utils.training.trainer import Trainer
 
 
@@ -51,3 +52,13 @@ def test_test_films_and_too_few_films_are_refused(phantoms, tiny_config):
         trace_losses(tiny_config, train, judged={"t": val.select(slice(None), split="test")})
     with pytest.raises(UsageError, match="batch_size is 16 and the train split has 8 films"):
         trace_losses(tiny_config, train.select(np.r_[:4, -4:0]), judged={"val": val})
+
+
+def test_the_traced_rates_are_those_of_a_run_and_the_model_stays_as_it_is():
+    config, model = replace(CONFIG, strategy="two_stage"), FourBlocks()
+    before = [weights.detach().clone() for weights in model.parameters()]
+    rates = trace_rates(config, model, 10)
+    assert rates.shape == (10, 5)
+    np.testing.assert_allclose(rates, run_schedule(config, 10)[:10])
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    np.testing.assert_allclose(trace_rates(replace(config, schedule="cosine"), model, 2)[:, -1], [0.08, 0.04])

@@ -1,13 +1,15 @@
-"""Losses that can be laid beside each other: the same plain loss on several sets of films, epoch by epoch."""
+"""What a run does, traced step by step or epoch by epoch, for a figure and not for a choice."""
 
 import numpy as np
 from sklearn.metrics import log_loss
+from torch import nn
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.loop import prepare_model, require_train_films
+from pneumo_utils.training.optimizer import make_optimizer, make_schedule
 from pneumo_utils.training.trainer import Trainer
 
 
@@ -45,3 +47,23 @@ def trace_losses(
             probs = compute_probs(trainer.predict(films.images))
             losses[name].append(log_loss(films.labels, probs, labels=[0, 1]))
     return {name: np.array(values) for name, values in losses.items()}
+
+
+def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
+    """The rates that a run of `num_steps` steps will have, as its own optimizer and schedule set them.
+
+    Args:
+        config: How to train, its strategy settled.
+        model: From `build_model`; it is not changed.
+        num_steps: Steps of the run, 1 or more.
+
+    Returns:
+        float (num_steps, number of blocks + 1), one column a block from the film up, the head last.
+    """
+    optimizer = make_optimizer(config, model)
+    schedule, rates = make_schedule(config, optimizer, num_steps), []
+    for _ in range(num_steps):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()  # without a gradient it moves nothing, but the schedule asks for it
+        schedule.step()
+    return np.array(rates)
