@@ -166,3 +166,12 @@ def test_a_backbone_with_a_layer_behind_its_pool_gets_a_head_that_fits():
     model = build_model("timm_mobilenetv3_small_050")
     assert model.head.in_features == 1024 != model.backbone.num_features  # Howard et al., 2019, table 2
     assert model.eval()(torch.zeros(2, 1, 64, 64)).shape == (2,)
+
+
+def test_whether_the_weights_are_there_is_known_without_loading_them(monkeypatch):
+    assert efficientnet.has_imagenet_weights()
+    for missing in ("timm", efficientnet.LITE0_PACKAGE):
+        monkeypatch.setattr(
+            efficientnet, "find_spec", lambda name, gone=missing: None if name == gone else name
+        )
+        assert not efficientnet.has_imagenet_weights()

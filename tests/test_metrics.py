@@ -12,6 +12,7 @@ from pneumo_utils.evaluation.metrics import (
     METRICS,
     Predictions,
     compute_draws,
+    compute_highest_accuracy,
     compute_intervals,
     compute_metrics,
     compute_predictive_values,
@@ -221,3 +222,13 @@ def test_predictive_values_are_undefined_where_nothing_is_called_so():
 def test_predictive_values_of_impossible_numbers_are_refused(values):
     with pytest.raises(UsageError, match="expected 0 to 1"):
         compute_predictive_values(*values[:2], prevalence=values[2])
+
+
+def test_the_highest_accuracy_is_that_of_the_best_cut():
+    labels, probs = np.array([0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.3, 0.4, 0.4])
+    # Cut at .4: one pneumonia is missed; at .2: one alarm is false. No cut is right for more than 4 of 5.
+    assert compute_highest_accuracy(labels, probs) == pytest.approx(4 / 5)
+    assert compute_highest_accuracy(labels, 1 - probs) == pytest.approx(3 / 5)  # calling all pneumonia
+    assert compute_highest_accuracy(np.zeros(3, int), np.ones(3)) == 1  # a threshold above all of them
+    with pytest.raises(PneumoError):
+        compute_highest_accuracy(labels, probs + 1)

@@ -66,6 +66,24 @@ def _explain_undefined(tn: int, fp: int, fn: int, tp: int) -> dict[str, str]:
     return {name: reason for count, names, reason in causes if not count for name in names}
 
 
+def compute_highest_accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
+    """The accuracy that no threshold can surpass on these films, 0 to 1.
+
+    It is known only to whoever has seen the labels: a limit to compare with, not a result.
+
+    Args:
+        labels: int (N,), 0 or 1.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+
+    Raises:
+        PneumoError: As for `compute_metrics`.
+    """
+    check_labels_and_probs(labels, probs)
+    ill, probs = np.asarray(labels) == 1, np.asarray(probs)
+    candidates = np.append(np.unique(probs), np.inf)
+    return max(float(np.mean((probs >= threshold) == ill)) for threshold in candidates)
+
+
 def compute_predictive_values(sensitivity, specificity, *, prevalence: float) -> tuple:
     """Positive and negative predictive value where pneumonia is as common as stated (Bayes' rule).
 

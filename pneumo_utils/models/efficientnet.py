@@ -5,6 +5,7 @@ EfficientNet-Lite0, as an ordinary package: no model hub has to be reached.
 """
 
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -80,6 +81,11 @@ class EfficientnetLite0Finetune(TimmFinetune):
         if len(values) not in (len(names), len(names) + 2):  # with or without the classifier's two
             raise ValueError(f"it has {len(values)} tensors, EfficientNet-Lite0 has {len(names)}")
         return own | dict(zip(names, values, strict=False))
+
+
+def has_imagenet_weights() -> bool:
+    """Whether EfficientNet-Lite0 and its ImageNet weights are installed."""
+    return all(find_spec(name) is not None for name in ("timm", LITE0_PACKAGE))
 
 
 def _import_timm():

@@ -6,7 +6,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.evaluation.metrics import Predictions, compute_metrics
+from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accuracy, compute_metrics
 from pneumo_utils.evaluation.plots.style import COLOURS, STYLE, mark_synthetic
 from pneumo_utils.training.refer_band import ReferBand
 
@@ -83,10 +83,7 @@ def plot_refer_bands(
             for label, name in enumerate(CLASS_NAMES):
                 shown = predictions.probs[predictions.labels == label]
                 axis.hist(shown, PROB_BINS, color=COLOURS[label], alpha=0.6, label=name)
-            ends = (
-                band.limits[0],
-                1 - band.limits[1],
-            )  # of NORMAL's range and of PNEUMONIA's
+            ends = band.limits[0], 1 - band.limits[1]  # of NORMAL's range and of PNEUMONIA's
             axis.axvspan(min(ends), max(ends), color="0.6", alpha=0.5, label="to a person")
             kind = "both classes" if ends[1] <= ends[0] else "no class"
             axis.set_title(f"{band.alpha:.0%} stated: {min(ends):.3f} to {max(ends):.3f},\n{kind} in the set")
@@ -94,4 +91,38 @@ def plot_refer_bands(
         axes[0, 0].set_ylabel("films, logarithmic")
         figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def plot_positions(
+    predictions: dict[str, Predictions], *, threshold: float, title: str, synthetic: bool = False
+) -> Figure:
+    """Where the probabilities of several sets of films lie about one threshold, one panel a set.
+
+    Above each panel: how well its films are ranked, which no threshold enters, the accuracy at this
+    threshold, and the highest accuracy that any threshold gives.
+
+    Args:
+        predictions: By the name of the set.
+        threshold: Call it pneumonia when prob >= threshold.
+        title: Of the figure.
+        synthetic: Whether to mark it.
+    """
+    with plt.rc_context(STYLE):
+        size = (4.8 * len(predictions), 3.4)
+        figure, axes = plt.subplots(1, len(predictions), figsize=size, squeeze=False, layout="constrained")
+        for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
+            for label, kind in enumerate(CLASS_NAMES):
+                axis.hist(p.probs[p.labels == label], PROB_BINS, color=COLOURS[label], alpha=0.6, label=kind)
+            axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:g}")
+            figures = compute_metrics(p.labels, p.probs, threshold=threshold)
+            highest = compute_highest_accuracy(p.labels, p.probs)
+            axis.set_title(
+                f"{name}: AUROC {figures['auroc']:.2f}\n"
+                f"accuracy {figures['accuracy']:.0%}, at the best threshold {highest:.0%}",
+                fontsize=10,
+            )
+            axis.set(xlabel="P(pneumonia)", ylabel="films")
+        axes[0, 0].legend(fontsize=9)
+        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
     return figure

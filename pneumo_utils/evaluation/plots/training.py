@@ -52,6 +52,52 @@ def plot_lr_curve(curve: LrCurve, *, title: str, synthetic: bool = False) -> Fig
     return figure
 
 
+def plot_lr_schedule(rates: np.ndarray, *, num_epochs: int, title: str) -> Figure:
+    """The learning rate over a run: the head's, and the lowest block's where that is another.
+
+    Args:
+        rates: float (steps, groups), from `trace_rates`.
+        num_epochs: Epochs of the run.
+        title: Of the figure.
+    """
+    epochs = np.arange(1, len(rates) + 1) * num_epochs / len(rates)
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+        axes.plot(epochs, rates[:, -1], color=COLOURS[0], linewidth=2, label="head")
+        if not np.allclose(rates[:, 0], rates[:, -1]):
+            axes.plot(epochs, rates[:, 0], "--", color=COLOURS[1], linewidth=2, label="lowest block")
+            axes.legend()
+        axes.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+        axes.set_title(title)
+    return figure
+
+
+def plot_losses(panels: dict[str, dict[str, np.ndarray]], *, title: str, synthetic: bool = False) -> Figure:
+    """The loss of several sets of films over the epochs, one panel a run, on one scale.
+
+    Args:
+        panels: By the title of each panel what `trace_losses` gave: losses, float (E,), by name.
+        title: Of the figure.
+        synthetic: Whether phantoms are behind it.
+    """
+    with plt.rc_context(STYLE):
+        size = (4.6 * len(panels), 3.4)
+        figure, axes = plt.subplots(
+            1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained"
+        )
+        for axis, (name, losses) in zip(axes.flat, panels.items(), strict=True):
+            for (label, values), colour, marker in zip(losses.items(), COLOURS, "os^Dv", strict=False):
+                epochs = np.arange(1, len(values) + 1)
+                axis.plot(epochs, values, f"{marker}-", color=colour, label=label, markersize=4)
+            axis.set(xlabel="epoch", title=name)
+            axis.xaxis.get_major_locator().set_params(integer=True)
+        highest = max(float(np.max(values)) for losses in panels.values() for values in losses.values())
+        axes[0, 0].set(ylabel="cross-entropy loss", ylim=(0, 1.08 * highest))
+        axes[0, 0].legend(fontsize=9)
+        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
+    return figure
+
+
 def plot_ablation(summaries: list[Summary], *, title: str) -> Figure:
     """AUROC of each row on plain validation, stressed validation and test: a dot a seed, a bar the mean.
 
