@@ -44,7 +44,7 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
     if image_size is None:
-        return _load_grey(source, draft_size=None)
+        return _load_grey(source, draft_size=None)[0]
     return load_film(source, image_size=image_size).squashed
 
 
@@ -73,13 +73,7 @@ def load_film(source, *, image_size: int) -> LoadedFilm:
     Raises:
         ImageError: As for `load_image`.
     """
-    data = source if isinstance(source, np.ndarray) else read_bytes(source)
-    grey = _load_grey(data, draft_size=2 * image_size)
-    size = grey.shape
-    if isinstance(data, bytes) and pillow_image.is_jpeg(data):
-        size = pillow_image.measure(data)
-        if (size[0] > size[1]) != (grey.shape[0] > grey.shape[1]):
-            size = size[::-1]  # it is stored lying, and a camera's tag turns it
+    grey, size = _load_grey(source, draft_size=2 * image_size)
     if grey.shape == (image_size, image_size):
         return LoadedFilm(grey, grey, size)
     # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
@@ -143,16 +137,18 @@ def read_bytes(source) -> bytes:
     return bytes(source)
 
 
-def _load_grey(source, *, draft_size: int | None) -> np.ndarray:
-    """uint8 (H, W); a JPEG much larger than `draft_size` comes at a half, a quarter or an eighth."""
+def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """uint8 (H, W) and the height and width of the whole image; a JPEG much larger than `draft_size` comes at
+    a half, a quarter or an eighth."""
     if isinstance(source, np.ndarray):
-        return _grey_from_array(source)
+        return _grey_from_array(source), source.shape[:2]
     data = read_bytes(source)
     if not _is_dicom(data):
         return pillow_image.decode(data, draft_size=draft_size)
     from pneumo_utils.data.dicom import read_dicom
 
-    return read_dicom(data)
+    grey = read_dicom(data)
+    return grey, grey.shape
 
 
 def _grey_from_array(pixels: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from pneumo_utils.data.grey import grey_from_pillow
-from pneumo_utils.data.jpeg import read_jpeg_header, require_all_pixels
+from pneumo_utils.data.jpeg import JpegHeader, read_jpeg_header, require_all_pixels
 from pneumo_utils.data.limits import MAX_PIXELS, SEVERAL, UNREADABLE, check_size
 from pneumo_utils.data.png import require_all_rows, require_few_chunks
 from pneumo_utils.data.quiet import quiet, quiet_native
@@ -29,6 +29,7 @@ _READERS = {
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"): TiffImageFile,
     (b"RIFF",): WebPImageFile,
 }
+_LYING = (5, 6, 7, 8)  # values of the rotation tag
 MAX_EXIF_BYTES = 70_000  # its entries may share one place too; in a JPEG it has 64 KB at most
 
 
@@ -46,12 +47,7 @@ def _choose_reader(start: bytes):
     return reader
 
 
-def is_jpeg(data: bytes) -> bool:
-    """Whether a file is read as a JPEG."""
-    return data.startswith(_JPEG_START)
-
-
-def decode(data: bytes, *, draft_size: int | None) -> np.ndarray:
+def decode(data: bytes, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
     """The one image in a file.
 
     Args:
@@ -59,17 +55,17 @@ def decode(data: bytes, *, draft_size: int | None) -> np.ndarray:
         draft_size: Let a JPEG much larger than this come at a half, a quarter or an eighth; None: whole.
 
     Returns:
-        uint8 (H, W), turned upright.
+        uint8 (H, W), turned upright, and the height and width of the whole image, pixels.
 
     Raises:
         ImageError: What `load_image` says of a file.
     """
-    return _guard(data, lambda image: _decode(image, data, draft_size))
+    return _guard(data, lambda image, header: _decode(image, header, data, draft_size))
 
 
 def measure(data: bytes) -> tuple[int, int]:
     """Height and width of the image in a file, as it is stored; raises as `decode`, but decodes nothing."""
-    return _guard(data, lambda image: (image.height, image.width))
+    return _guard(data, lambda image, _header: (image.height, image.width))
 
 
 def _guard(data: bytes, use):
@@ -77,7 +73,7 @@ def _guard(data: bytes, use):
     reader = _choose_reader(data)
     try:
         with quiet:
-            return use(_open(reader, data))
+            return use(*_open(reader, data))
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -86,8 +82,10 @@ def _guard(data: bytes, use):
         raise ImageError(UNREADABLE) from error
 
 
-def _open(reader, data: bytes) -> Image.Image:
-    """The image, undecoded; what Pillow would take long or much memory for is refused before it starts."""
+def _open(reader, data: bytes) -> tuple[Image.Image, JpegHeader | None]:
+    """The image, undecoded, and the header of a JPEG; what Pillow would take long or much memory for is
+    refused before it starts."""
+    header = None
     if reader is JpegImageFile:
         header = read_jpeg_header(data)
         check_size(header.height, header.width)
@@ -104,12 +102,20 @@ def _open(reader, data: bytes) -> Image.Image:
     if reader is BmpImageFile and image.info.get("compression") in (1, 2):
         # It may skip pixels, and Pillow reads it pixel by pixel in Python.
         raise ImageError("The BMP is run-length coded, which is not read; export the film as PNG.")
-    return image
+    return image, header
 
 
-def _decode(image: Image.Image, data: bytes, draft_size: int | None) -> np.ndarray:
-    if isinstance(image, JpegImageFile):
-        return _turn_upright(_decode_jpeg(data, draft_size), image)
+def _decode(image: Image.Image, header: JpegHeader | None, data: bytes, draft_size: int | None):
+    if header is None:
+        upright = _turn_upright(_decode_stored(image, data), _read_orientation(image))
+        return upright, upright.shape
+    grey, orientation = _decode_jpeg(image, header, data, draft_size), _read_orientation(image)
+    size = (header.width, header.height) if orientation in _LYING else (header.height, header.width)
+    return _turn_upright(grey, orientation), size
+
+
+def _decode_stored(image: Image.Image, data: bytes) -> np.ndarray:
+    """What is no JPEG, as it is stored."""
     # Pillow turns a TIFF whose 0 is white the right way round if it has 8 bits, but not if it has 16.
     is_white_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
     if isinstance(image, TiffImageFile):
@@ -119,29 +125,31 @@ def _decode(image: Image.Image, data: bytes, draft_size: int | None) -> np.ndarr
     grey = grey_from_pillow(image)
     if isinstance(image, PngImageFile):
         require_all_rows(data, grey)
-    return _turn_upright(255 - grey if is_white_zero else grey, image)
+    return 255 - grey if is_white_zero else grey
 
 
-def _decode_jpeg(data: bytes, draft_size: int | None) -> np.ndarray:
-    def decode_unturned(data: bytes) -> np.ndarray:
-        image = JpegImageFile(io.BytesIO(data))
+def _decode_jpeg(image: JpegImageFile, header: JpegHeader, data: bytes, draft_size: int | None) -> np.ndarray:
+    def decode_draft(image: JpegImageFile) -> np.ndarray:
         # Shrinking inside the decoder is cheap; the antialiased resize gets twice the final size.
         image.draft("L", draft_size and (draft_size, draft_size))
         return grey_from_pillow(image)
 
-    grey = decode_unturned(data)
-    require_all_pixels(data, read_jpeg_header(data), grey, decode_unturned)
+    grey = decode_draft(image)
+    require_all_pixels(data, header, grey, lambda data: decode_draft(JpegImageFile(io.BytesIO(data))))
     return grey
 
 
-def _turn_upright(grey: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Obeys the rotation tag of a camera; one that makes no sense is none."""
+def _read_orientation(image: Image.Image) -> int:
+    """The rotation tag of a camera, 1 to 8; one that makes no sense is none, which is 1."""
     try:
         is_small = len(image.info.get("exif", b"")) <= MAX_EXIF_BYTES
-        orientation = image.getexif().get(0x0112, 1) if is_small else 1
+        return image.getexif().get(0x0112, 1) if is_small else 1
     except Exception:  # a damaged note beside the pixels
-        orientation = 1
-    if orientation in (5, 6, 7, 8):
+        return 1
+
+
+def _turn_upright(grey: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation in _LYING:
         grey = grey.T
     if orientation in (3, 4, 7, 8):
         grey = grey[::-1]
