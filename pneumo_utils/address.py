@@ -16,9 +16,14 @@ BADGE = Template(
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/$repository/blob/main/notebooks/$lesson)"
 )
-PAGES = ("README.md", "CONTRIBUTING.md")
-LINK = re.compile(rf"(https://colab\.research\.google\.com/github/|git clone {GITHUB})[\w.-]+/[\w-]+")
-"""Where a page names the repository: in a link to Colab and in the words that fetch it."""
+PAGES = ("README.md", "CONTRIBUTING.md", "CITATION.cff")
+BEFORE = (
+    r"https://colab\.research\.google\.com/github/",
+    f"git clone {GITHUB}",
+    f'repository-code: "{GITHUB}',
+)
+LINK = re.compile(rf"({'|'.join(BEFORE)})[\w.-]+/[\w-]+")
+"""Where a page names the repository: in a link to Colab, in the words that fetch it, in how to cite it."""
 
 
 def read_address(folders: Folders) -> str:
@@ -80,7 +85,7 @@ def write_address(folders: Folders) -> str:
 
 
 def link_to(address: str, text: str) -> str:
-    """A page's text in which links to Colab and the words that fetch the project name this address."""
+    """A page's text in which all that `LINK` finds names this address."""
     return LINK.sub(rf"\g<1>{address.removeprefix(GITHUB)}", text)
 
 
