@@ -134,7 +134,7 @@ def _shrink_figures(notebook) -> None:
                 output["data"].pop("text/html", None)  # the same figure again, from `plots.show_figure`
                 picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
                 small = io.BytesIO()
-                picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+                picture.quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
                 output["data"]["image/png"] = base64.b64encode(small.getvalue()).decode("ascii") + "\n"
 
 
