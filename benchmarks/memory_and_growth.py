@@ -49,7 +49,7 @@ def train_on_folder(folder: Path, cache: Path, *, is_few: bool) -> dict:
         s: load_split(choice, s, image_size=FULL_SIZE, folders=folders) for s in ("train", "val", "test")
     }
     if is_few:
-        films = {name: dataset.select(np.arange(NUM_FEW)) for name, dataset in films.items()}
+        films = {name: d.select(np.linspace(0, len(d) - 1, NUM_FEW).astype(int)) for name, d in films.items()}
     config = make_config("cnn_baseline", num_epochs=1, image_size=FULL_SIZE)
     fit(config, films["train"], val=films["val"])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -20,6 +20,7 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import format_table, load_results, save_result
 
 CELL_TIMEOUT_S = 3600
+LISTING_STYLE = "<style>.highlight pre { font-family: monospace; font-size: 13px }</style>"
 STARTUP_TIMEOUT_S = 300  # a cold disk or a busy machine starts a kernel slowly
 
 
@@ -97,10 +98,9 @@ def _write_html(notebook, path: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
-        notebook, resources={"metadata": {"name": path.stem}}
-    )
-    path.write_text(page, encoding="utf-8")
+    # With embed_images, nbconvert would close the folded solutions before their content.
+    page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
+    path.write_text(page.replace("</head>", f"{LISTING_STYLE}</head>", 1), encoding="utf-8")
 
 
 def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
