@@ -1,6 +1,7 @@
 """The lesson runner: order, progress, outputs, failures."""
 
 import os
+import re
 
 import nbformat
 import pytest
@@ -78,3 +79,13 @@ def test_storing_writes_the_measured_time_and_the_results(plain_folders):
     assert nbformat.read(path, as_version=4).cells[0].source == f"{words}\n\nmore"  # round half to even
     kept = load_results(plain_folders.root / "results" / "synthetic.json")
     assert [row["model"] for row in kept] == ["m"]
+
+
+def test_the_page_keeps_solutions_folded_and_listings_in_a_fixed_font(tmp_path):
+    folded = "<details><summary>Solution</summary>\n\n```python\nx = 1\n```\n\nIt is one.\n</details>"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(folded)])
+    course._write_html(notebook, tmp_path / "lesson.html")
+    page = (tmp_path / "lesson.html").read_text(encoding="utf-8")
+    inside = re.search(r"(?s)<details>(.*?)</details>", page)[1]
+    assert "<pre" in inside and "It is one." in inside
+    assert page.index(course.LISTING_STYLE) < page.index("</head>")
