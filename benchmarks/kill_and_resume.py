@@ -1,6 +1,6 @@
 """Kills a training with SIGKILL at random moments, goes on with --resume, and compares the weights.
 
-    python benchmarks/kill_and_resume.py [--kills 20] [--seed 0] [--model cnn_baseline] [--epochs 12]
+    python benchmarks/kill_and_resume.py [--kills 20] [--seed 0] [--epochs 12] [--json FILE]
 
 One run on 400 synthetic films of 32 px is left alone. Then, for each kill, the same command is started in a
 folder of its own, killed at a moment drawn uniformly over the time that the first run took after its first
@@ -95,6 +95,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--model", default="cnn_baseline")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--json", type=Path, help="write the result here")
     args = parser.parse_args()
     moments, rows = random.Random(args.seed), []
     with tempfile.TemporaryDirectory() as root:
@@ -120,7 +121,10 @@ def main() -> int:
             )
     counts = {f"num_{name}": sum(row[f"is_{name}"] for row in rows) for name in ("same", "clean")}
     summary = {"model": args.model, "epochs": args.epochs, "seed": args.seed, "kills": len(rows)}
-    print(json.dumps(summary | counts | {"time_s": round(time_s, 2), "rows": rows}))
+    result = summary | counts | {"time_s": round(time_s, 2), "rows": rows}
+    print(json.dumps(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return int(counts["num_same"] < len(rows))
 
 

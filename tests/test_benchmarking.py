@@ -1,10 +1,13 @@
 """`pneumo benchmark`: which scripts run, on which folders, and that their figures are kept together."""
 
+import ast
 import json
 
 import pytest
+from conftest import ROOT
 
 from pneumo_utils import cli
+from pneumo_utils.cli.benchmarking import FILMS
 from pneumo_utils.errors import PneumoError, UsageError
 
 SCRIPT = """import json, pathlib, sys
@@ -44,6 +47,19 @@ def test_what_cannot_run_is_said(scripts, tmp_path):
             run("training_speed", *words)
     with pytest.raises(PneumoError, match=r"broken.py ended with exit code 3"):
         run("broken")
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_takes_what_the_command_hands_it(script):
+    calls = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.Call)]
+    names = [
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument"
+    ]
+    assert "--json" in names
+    wants_folder = [name for name in names if not name.startswith("-")] == ["folder"]
+    assert wants_folder == (script.stem in FILMS)
 
 
 def test_without_the_repository_there_is_nothing_to_run(folders):
