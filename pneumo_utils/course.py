@@ -126,7 +126,7 @@ def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
 
 
 def _shrink_figures(notebook) -> None:
-    """Stores figures once, and with 256 colours, which takes a third of the room and looks the same."""
+    """Stores figures once, and with 128 colours, which takes half of the room and looks the same."""
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             figure = output.get("data", {}).get("image/png")
