@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import norm
 
-from pneumo_utils.evaluation.predictions import Predictions
+from pneumo_utils.evaluation.metrics import Predictions
 
 
 def simulate(

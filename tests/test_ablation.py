@@ -12,21 +12,19 @@ from conftest import ROOT
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation import ablation
-from pneumo_utils.evaluation.ablation import (
+from pneumo_utils.evaluation import results
+from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.evaluation.results import (
     FIGURES,
-    find_row,
     format_summary,
-    gather_records,
     get_figures,
     load_records,
     load_stored_records,
-    run_ablation,
     summarise,
 )
-from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.models.checkpoint import load_checkpoint
-from pneumo_utils.training.recipes import ABLATION, RECIPES
+from pneumo_utils.training.recipes import RECIPES
+from tools.ablation import ABLATION, find_row, gather_records, run_ablation
 
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
 FILES = ["plain-seed0.json", "plain-seed1.json", "blended-seed0.json", "blended-seed1.json"]
@@ -48,9 +46,9 @@ def rows(monkeypatch, tiny_config, films):
 
 
 def use_rows(monkeypatch, rows, films):
-    monkeypatch.setattr(ablation, "RECIPES", {"plain": rows["plain"]})
-    monkeypatch.setattr(ablation, "ABLATION", {"blended": rows["blended"]})
-    monkeypatch.setattr(ablation, "load_split", lambda choice, split, *, image_size: films[split])
+    monkeypatch.setattr(results, "RECIPES", {"plain": rows["plain"]})
+    monkeypatch.setattr(results, "ABLATION", {"blended": rows["blended"]})
+    monkeypatch.setattr(results, "load_split", lambda choice, split, *, image_size: films[split])
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +78,13 @@ def runs(finished, tmp_path):
 @pytest.fixture
 def trained(monkeypatch):
     """Notes the row's mixup and the seed of each training."""
-    done, fit = [], ablation.fit
+    done, fit = [], results.fit
 
     def note(config, *arguments, **settings):
         done.append((config.mixup, config.seed))
         return fit(config, *arguments, **settings)
 
-    monkeypatch.setattr(ablation, "fit", note)
+    monkeypatch.setattr(results, "fit", note)
     return done
 
 
@@ -109,7 +107,7 @@ def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
 
 
 def test_what_is_finished_is_not_trained_again(rows, runs, monkeypatch):
-    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+    monkeypatch.setattr(results, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     before, said = {path: path.read_bytes() for path in runs.iterdir()}, []
     run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=said.append)
     # Seed after seed, so that a table that is cut short has whole seeds.
@@ -130,7 +128,7 @@ def test_only_what_is_missing_is_trained(rows, runs, trained, finished):
 
 
 def test_a_row_whose_configuration_changed_is_trained_again(rows, runs, trained, monkeypatch):
-    monkeypatch.setattr(ablation, "ABLATION", {"blended": replace(rows["blended"], lr=2e-3)})
+    monkeypatch.setattr(results, "ABLATION", {"blended": replace(rows["blended"], lr=2e-3)})
     run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=lambda text: None)
     assert trained == [(0.4, 0), (0.4, 1)]
     assert json.loads((runs / "blended-seed1.json").read_text())["config"]["lr"] == 2e-3
@@ -144,7 +142,7 @@ def test_runs_on_other_data_are_trained_again(rows, runs, trained):
 
 
 def test_an_unknown_row_is_refused_before_anything_is_trained(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+    monkeypatch.setattr(results, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     with pytest.raises(UsageError, match="no row 'grey'; expected one of plain, blended"):
         run_ablation(["plain", "grey"], [0], choice=CHOICE, folder=tmp_path)
 

@@ -5,7 +5,7 @@ import re
 import pytest
 from test_answer_table import make_prediction
 
-from pneumo_utils.inference.answer_card import DISCLAIMER, REFER, make_answer_table, make_card, name_call
+from pneumo_utils.app.cards import DISCLAIMER, REFER, make_answer_table, make_card, name_call
 
 RANGE = (0.2, 0.3)
 

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
+from pneumo_utils.app.batch import COLUMNS, append_answers, format_answers, read_answered
+from pneumo_utils.app.predictor import Prediction
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.inference.answer_table import COLUMNS, append_answers, format_answers, read_answered
-from pneumo_utils.inference.prediction import Prediction
 
 MODEL = {"model": "net", "threshold": 0.25}
 

@@ -12,12 +12,10 @@ import pytest
 from conftest import REAL_FILMS
 from PIL import Image
 
-from pneumo_utils.data import image_io
-from pneumo_utils.data.audit import quality
-from pneumo_utils.data.audit.files import list_audit_files
-from pneumo_utils.data.audit.picture import measure_picture
-from pneumo_utils.data.audit.summary import make_findings, summarise
-from pneumo_utils.data.audit.table import read_facts
+from pneumo_utils.audit import checks
+from pneumo_utils.audit.checks import make_findings, summarise
+from pneumo_utils.audit.facts import list_audit_files, measure_picture, read_facts
+from pneumo_utils.data import images
 from pneumo_utils.errors import PneumoError
 
 ORIGINALS = REAL_FILMS.parent / "chest_xray_original_sample"
@@ -154,9 +152,9 @@ def test_the_mode_is_the_files_own(mode):
 
 
 @pytest.mark.parametrize("quality", [25, 50, 60, 75, 90, 95, 100])
-def test_jpeg_quality_is_read_from_the_file(quality):
-    data = encode(make_blobs(0), "JPEG", quality=quality)
-    assert measure_picture(data).quality == pytest.approx(quality, abs=1)
+def test_jpeg_quality_is_read_from_the_file(checks):
+    data = encode(make_blobs(0), "JPEG", quality=checks)
+    assert measure_picture(data).quality == pytest.approx(checks, abs=1)
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -192,8 +190,8 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
 
 
 def test_damaged_files_are_counted_with_their_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_io, "MAX_BYTES", 100_000)
-    monkeypatch.setattr("pneumo_utils.data.audit.table.MAX_BYTES", 100_000)
+    monkeypatch.setattr(images, "MAX_BYTES", 100_000)
+    monkeypatch.setattr("pneumo_utils.audit.facts.MAX_BYTES", 100_000)
     good = write(tmp_path, "NORMAL/good.jpeg", 0)
     part = good.parent
     (part / "cut.jpeg").write_bytes(good.read_bytes()[:700])
@@ -273,7 +271,7 @@ def test_classes_are_described_in_plain_arithmetic(tmp_path):
     assert normal["kilobytes"]["mean"] == pytest.approx(sum(sizes) / 2000)
     assert pneumonia["modes"] == {"RGB": 1} and pneumonia["formats"] == {"JPEG": 1}
     assert pneumonia["jpeg_quality"]["mean"] == 75 and pneumonia["progressive"] == 1
-    assert quality.describe_values([]) is None
+    assert checks.describe_values([]) is None
 
 
 def test_one_class_only_is_a_finding_and_no_figure_is_made_up(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from pneumo_utils.data.audit.marks import find_marks, measure_borders
+from pneumo_utils.audit.facts import find_marks, measure_borders
 
 
 def make_chest() -> np.ndarray:

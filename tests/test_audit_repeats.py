@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 from test_audit import make_blobs, titles, write
 
-from pneumo_utils.data.audit.duplicates import MAX_DISTANCE, MIN_CORRELATION, find_near, make_groups
-from pneumo_utils.data.audit.summary import summarise
-from pneumo_utils.data.audit.table import read_facts
+from pneumo_utils.audit.checks import summarise
+from pneumo_utils.audit.facts import read_facts
+from pneumo_utils.audit.repeats import MAX_DISTANCE, MIN_CORRELATION, find_near, make_groups
 
 
 def near_names(root) -> set[frozenset[str]]:

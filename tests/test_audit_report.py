@@ -11,12 +11,11 @@ import pytest
 from conftest import ROOT, run_pneumo
 from test_audit import make_blobs, write
 
-from pneumo_utils.data.audit import charts
-from pneumo_utils.data.audit.pictures import choose_marked
-from pneumo_utils.data.audit.report import build_page, format_json, format_text
-from pneumo_utils.data.audit.summary import make_findings, summarise
-from pneumo_utils.data.audit.table import read_facts
-from pneumo_utils.page import parts
+from pneumo_utils.audit import page as charts
+from pneumo_utils.audit.checks import make_findings, summarise
+from pneumo_utils.audit.facts import read_facts
+from pneumo_utils.audit.page import build_page, choose_marked, format_json, format_text
+from pneumo_utils.report import html
 
 VOID = {"meta", "img", "br"}
 
@@ -153,14 +152,14 @@ def test_bars_reach_from_chance_to_certainty():
 
 
 def test_lists_are_cut_and_say_so():
-    text = parts.make_list("names", [f"film {i}" for i in range(1000)])
-    assert text.count("<li>") == parts.MAX_NAMES + 1 and "and 970 more" in text
-    assert parts.make_list("names", []) == ""
+    text = html.make_list("names", [f"film {i}" for i in range(1000)])
+    assert text.count("<li>") == html.MAX_NAMES + 1 and "and 970 more" in text
+    assert html.make_list("names", []) == ""
 
 
 def test_a_marked_film_is_framed():
     plain, framed = (
-        parts.make_image(np.zeros((60, 60), np.uint8), "x", boxes=b) for b in ((), [(20, 20, 30, 30)])
+        html.make_image(np.zeros((60, 60), np.uint8), "x", boxes=b) for b in ((), [(20, 20, 30, 30)])
     )
     assert plain != framed
 

@@ -9,12 +9,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_audit import make_blobs, titles, write
 
-from pneumo_utils.data.audit.features import make_features, make_patient_groups
-from pneumo_utils.data.audit.shortcut_reading import describe_shortcuts, rate_auroc
-from pneumo_utils.data.audit.shortcuts import compute_shortcut, compute_shortcuts, compute_weighted_aurocs
-from pneumo_utils.data.audit.summary import summarise
-from pneumo_utils.data.audit.table import read_facts
-from pneumo_utils.data.lung_field import make_lung_mask
+from pneumo_utils.audit.checks import summarise
+from pneumo_utils.audit.facts import read_facts
+from pneumo_utils.audit.shortcuts import (
+    compute_shortcut,
+    compute_shortcuts,
+    compute_weighted_aurocs,
+    describe_shortcuts,
+    make_features,
+    make_patient_groups,
+    rate_auroc,
+)
+from pneumo_utils.evaluation.saliency import make_lung_mask
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 

@@ -6,9 +6,8 @@ from simulated import simulate
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.bands import compute_precision_recall_band, compute_roc_band
-from pneumo_utils.evaluation.bootstrap import draw_patient_weights
-from pneumo_utils.evaluation.predictions import Predictions
+from pneumo_utils.evaluation.curves import compute_precision_recall_band, compute_roc_band
+from pneumo_utils.evaluation.metrics import Predictions, draw_patient_weights
 
 
 @pytest.fixture(scope="module", params=[None, 1], ids=["no ties", "many ties"])

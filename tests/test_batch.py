@@ -11,9 +11,9 @@ import pytest
 from conftest import make_checkpoint, make_chest_film, run_pneumo
 from PIL import Image
 
+from pneumo_utils.app.batch import list_files, predict_files
+from pneumo_utils.app.predictor import Predictor
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.inference.batch import list_files, predict_files
-from pneumo_utils.inference.predictor import Predictor
 
 
 @pytest.fixture(scope="module")

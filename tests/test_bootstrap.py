@@ -6,16 +6,21 @@ from scipy import stats
 from simulated import simulate, true_figures
 
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation import bootstrap
-from pneumo_utils.evaluation.bootstrap import compute_draws, compute_interval, draw_patient_weights
-from pneumo_utils.evaluation.metrics import METRICS, compute_intervals
+from pneumo_utils.evaluation import metrics
+from pneumo_utils.evaluation.metrics import (
+    METRICS,
+    compute_draws,
+    compute_interval,
+    compute_intervals,
+    draw_patient_weights,
+)
 
 
 def test_work_in_blocks_changes_nothing(monkeypatch):
     films = simulate(40, seed=0)
     weights = draw_patient_weights(films.patients, num_draws=30)
     whole = compute_draws(films, weights, threshold=0.5)
-    monkeypatch.setattr(bootstrap, "BLOCK_CELLS", 100)  # 1,200 weights in 12 blocks
+    monkeypatch.setattr(metrics, "BLOCK_CELLS", 100)  # 1,200 weights in 12 blocks
     for name, values in compute_draws(films, weights, threshold=0.5).items():
         assert values == pytest.approx(whole[name], abs=1e-12)
     assert tuple(whole) == METRICS

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pneumo_utils.data.cache import load_cached
+from pneumo_utils.data.dataset import load_cached
 from pneumo_utils.data.synthetic import make_phantoms
 
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_left_half
 
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.training.calibration import (
+from pneumo_utils.training.thresholds import (
     SCREENING_SENSITIVITY,
     calibrate,
     choose_operating_points,

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_film
 from PIL import Image
 
-from pneumo_utils.data.class_folders import find_class_folders, list_class_films
+from pneumo_utils.data.folders import find_class_folders, list_class_films
 from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 

@@ -15,13 +15,19 @@ from PIL import Image
 
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
-from pneumo_utils.evaluation.published import format_beside_published
-from pneumo_utils.evaluation.results import format_table, save_result
+from pneumo_utils.evaluation.results import (
+    format_beside_published,
+    format_summary,
+    format_table,
+    load_records,
+    save_result,
+    summarise,
+)
 from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
-from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped, save_shipped
+from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
 from pneumo_utils.training.recipes import make_config
+from tools.ship import save_shipped
 
 MODEL = "cnn_baseline"
 PATH = "checkpoints/best_model_cnn_baseline.pth"
@@ -261,7 +267,7 @@ def test_flags_change_the_recipe_and_nothing_else_does(folders, monkeypatch, com
         asked.append(config)
         raise PneumoError("That is enough.")
 
-    monkeypatch.setattr("pneumo_utils.training.loop.fit", note)
+    monkeypatch.setattr("pneumo_utils.training.fit.fit", note)
     monkeypatch.setattr("pneumo_utils.training.lr_finder.find_lr", note)
     monkeypatch.setenv("PNEUMO_FAST", "1")
     make_folder(folders.data / "chest_xray", num_train=20)
@@ -316,9 +322,7 @@ def test_ablation_does_not_repeat_what_is_there(ablated, monkeypatch, capsys):
     home, table = ablated
     monkeypatch.setenv("PNEUMO_HOME", str(home))
     monkeypatch.setenv("PNEUMO_FAST", "1")
-    monkeypatch.setattr(
-        "pneumo_utils.evaluation.ablation.fit", lambda *arguments, **_: pytest.fail("trained")
-    )
+    monkeypatch.setattr("pneumo_utils.evaluation.results.fit", lambda *arguments, **_: pytest.fail("trained"))
     words = f"ablation --rows {MODEL} --seeds 1 0 --data synthetic --output-dir {home}"
     assert cli.main(words.split()) == 0
     said = capsys.readouterr()

@@ -7,15 +7,14 @@ import pytest
 from simulated import simulate
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.bootstrap import draw_patient_weights
-from pneumo_utils.evaluation.comparison import (
+from pneumo_utils.evaluation.compare import (
     Difference,
     Judged,
     compare_models,
     compute_difference,
     judge_models,
 )
-from pneumo_utils.evaluation.metrics import METRICS, compute_metrics
+from pneumo_utils.evaluation.metrics import METRICS, compute_metrics, draw_patient_weights
 
 
 def make_judged(value, draws):

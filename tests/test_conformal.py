@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from simulated import simulate
 
-from pneumo_utils.evaluation.bootstrap import compute_interval, draw_patient_weights
-from pneumo_utils.evaluation.conformal import judge_refer_band
-from pneumo_utils.evaluation.predictions import Predictions
-from pneumo_utils.training.refer_band import ReferBand, fit_refer_band, predict_sets
+from pneumo_utils.evaluation.decisions import judge_refer_band
+from pneumo_utils.evaluation.metrics import Predictions, compute_interval, draw_patient_weights
+from pneumo_utils.training.thresholds import ReferBand, fit_refer_band, predict_sets
 
 
 def make_predictions(labels, probs, patients=None):

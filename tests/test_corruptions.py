@@ -11,14 +11,14 @@ from scipy import ndimage
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.corruptions import (
+from pneumo_utils.evaluation.robustness import (
     BATCH_SIZE,
     CORRUPTIONS,
+    JPEG_SIDE,
     SEVERITIES,
     compute_corruption_curves,
     corrupt_films,
 )
-from pneumo_utils.evaluation.film_changes import JPEG_SIDE
 
 NAMES = list(CORRUPTIONS)
 WITH_DRAWS = ("noise", "rotation", "stretch")

@@ -7,11 +7,16 @@ import pytest
 import torch
 
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.lung_field import make_lung_mask
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.bootstrap import compute_interval, draw_patient_weights
-from pneumo_utils.evaluation.coverage import COVER_GREY, compute_coverage, cover_lungs, cover_rest
+from pneumo_utils.evaluation.metrics import compute_interval, draw_patient_weights
+from pneumo_utils.evaluation.saliency import (
+    COVER_GREY,
+    compute_coverage,
+    cover_lungs,
+    cover_rest,
+    make_lung_mask,
+)
 
 LUNGS = make_lung_mask(32)
 

@@ -34,8 +34,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
-from pneumo_utils.data import dicom, limits
-from pneumo_utils.data.image_io import load_image, measure_image
+from pneumo_utils.data import dicom, formats
+from pneumo_utils.data.images import load_image, measure_image
 from pneumo_utils.errors import ImageError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 52), dtype=np.uint8)
@@ -332,7 +332,7 @@ def test_size_is_checked_before_pixels_are(monkeypatch):
         dicom, "decode_frame", lambda *a: pytest.fail("decoded before its size was looked at")
     )
     message = reason(make_dicom(NOISE, Rows=65_535, Columns=65_535))
-    assert f"4,294,836,225 pixels, at most {limits.MAX_PIXELS:,}" in message
+    assert f"4,294,836,225 pixels, at most {formats.MAX_PIXELS:,}" in message
     assert "sides need 16" in reason(make_dicom(NOISE, Rows=15))
 
 

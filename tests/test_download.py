@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pneumo_utils.data import archive as archive_module
 from pneumo_utils.data import download
 from pneumo_utils.data.download import (
     CHESTXRAY2017,
@@ -413,7 +412,7 @@ def test_an_unsafe_archive_is_refused_whole(unpack, entry, tmp_path):
 
 def test_a_zip_bomb_is_refused(unpack, monkeypatch, tmp_path):
     total = sum(len(content) for content in FILMS.values())
-    monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", total - 1)
+    monkeypatch.setattr(download, "MAX_UNPACKED_BYTES", total - 1)
     with pytest.raises(PneumoError, match=f"unpacks to {total} bytes; expected {total - 1} at most"):
         unpack(tree())
     assert names_in(tmp_path) == ["films.zip"]

@@ -14,12 +14,11 @@ import torch
 from conftest import make_chest_film, make_lively_checkpoint
 from PIL import Image
 
+from pneumo_utils.app.predictor import OnnxEngine, Predictor, TorchEngine, make_engine
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.inference.predictor import Predictor
-from pneumo_utils.models.engine import OnnxEngine, TorchEngine, make_engine
-from pneumo_utils.models.sessions import open_session
-from pneumo_utils.models.shipped import list_shipped, load_shipped, round_to_half, save_shipped
+from pneumo_utils.models.shipped import list_shipped, load_shipped, open_session
+from tools.ship import round_to_half, save_shipped
 
 MODEL = "cnn_baseline"
 HEAVY = ("torch", "torchvision", "sklearn", "scipy", "matplotlib", "seaborn", "pandas", "onnx", "timm")

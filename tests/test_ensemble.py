@@ -7,8 +7,8 @@ from conftest import make_checkpoint
 
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
-from pneumo_utils.models.ensemble import Ensemble
 from pneumo_utils.models.predict import predict_logits
+from pneumo_utils.models.registry import Ensemble
 
 
 class Constant(torch.nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from conftest import ROOT
 
-from pneumo_utils.inference.ray_engine import RAY_HINT
+from pneumo_utils.app.ray_engine import RAY_HINT
 from pneumo_utils.models.efficientnet import EXTRA_HINT, LITE0_PACKAGE
 from pneumo_utils.models.shipped import WEIGHTS
 

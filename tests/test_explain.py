@@ -8,12 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pneumo_utils.data.lung_field import make_lung_mask
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.explain import compute_even_share, compute_lung_share, compute_saliency
-from pneumo_utils.models.ensemble import Ensemble
-from pneumo_utils.models.registry import build_model
+from pneumo_utils.evaluation.saliency import (
+    compute_even_share,
+    compute_lung_share,
+    compute_saliency,
+    make_lung_mask,
+)
+from pneumo_utils.models.registry import Ensemble, build_model
 
 NAMES = ("cnn_baseline", "resnet_finetune", "efficientnet_lite0_finetune", "timm_resnet10t")
 GREY_LEVELS = EvalTransform(16, mean=0.0, std=1.0)

@@ -5,20 +5,18 @@ import zipfile
 import numpy as np
 import pytest
 
-from pneumo_utils.data import film_array
-from pneumo_utils.data.cache import load_cached
-from pneumo_utils.data.dataset import COLUMNS
-from pneumo_utils.data.film_array import load_films, make_films, take_films
+from pneumo_utils.data import dataset
+from pneumo_utils.data.augmentation import make_stress_films
+from pneumo_utils.data.dataset import COLUMNS, load_cached, load_films, make_films, take_films
 from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.training.stress import make_stress_films
 
 FILMS = np.random.default_rng(0).integers(0, 256, (700, 16, 16), dtype=np.uint8)
 
 
 @pytest.fixture
 def few_fit_in_memory(monkeypatch):
-    monkeypatch.setattr(film_array, "MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(dataset, "MAX_IN_MEMORY", 1000)
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def test_a_set_too_large_for_memory_is_built_kept_split_and_stressed_like_a_smal
     small = make_phantoms(60, image_size=32)
     train, val = make_validation_split(small)
     stressed = make_stress_films(val)
-    monkeypatch.setattr(film_array, "MAX_IN_MEMORY", 1000)
+    monkeypatch.setattr(dataset, "MAX_IN_MEMORY", 1000)
     names = [*train.names, *val.names]
     order = [list(small.names).index(name) for name in names]
     for _ in range(2):  # built, then read

@@ -8,7 +8,7 @@ from conftest import make_checkpoint
 from matplotlib import colormaps
 from test_answer_table import make_prediction
 
-from pneumo_utils.inference.film_page import blend, build_film_page
+from pneumo_utils.app.cards import blend, build_film_page
 
 CHECKPOINT = make_checkpoint(refer_limits=(0.6, 0.7), screening_threshold=0.2, val_metrics={"auroc": 0.9876})
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import make_film, make_folder
 from PIL import Image
 
-from pneumo_utils.data.folder import find_dataset_folder, list_films, parse_name, read_films
+from pneumo_utils.data.folders import find_dataset_folder, list_films, parse_name, read_films
 from pneumo_utils.errors import PneumoError
 
 

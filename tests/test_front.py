@@ -3,8 +3,8 @@
 import pytest
 from uploading import drop, make_png, read_state
 
-from pneumo_utils.inference import front
-from pneumo_utils.inference.front import DropZone, FilmView, SaveButton
+from pneumo_utils.app import widgets
+from pneumo_utils.app.widgets import DropZone, FilmView, SaveButton
 
 
 def record(monkeypatch, widget) -> list:
@@ -82,4 +82,4 @@ def test_what_the_browser_needs_is_in_the_package_and_loads_nothing_from_outside
     for text in (str(kind._esm), str(kind._css)):
         assert text and "http" not in text and "import " not in text
     assert "render" in str(kind._esm)
-    assert front.DropZone._esm is not front.FilmView._esm
+    assert widgets.DropZone._esm is not widgets.FilmView._esm

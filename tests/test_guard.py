@@ -8,14 +8,11 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from pneumo_utils.data.image_io import load_image
+from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError
-from pneumo_utils.inference.film_faults import SEEN_FAULTS, add_noise
-from pneumo_utils.inference.film_kinds import KINDS
-from pneumo_utils.inference.guard import DOUBT, SENTENCES, check_film, survey_films
-from pneumo_utils.inference.guard_judging import judge_film
-from pneumo_utils.inference.guard_negatives import SEEN_DRAWINGS
-from pneumo_utils.inference.guard_unseen import UNSEEN_DRAWINGS
+from pneumo_utils.guard.guard import DOUBT, KINDS, SENTENCES, check_film, survey_films
+from tools.teach_guard.judge import judge_film
+from tools.teach_guard.pictures import SEEN_DRAWINGS, SEEN_FAULTS, UNSEEN_DRAWINGS, add_noise
 
 ORIGINALS = Path(__file__).parents[2] / "shared/data/chest_xray_original_sample"
 needs_films = pytest.mark.skipif(not ORIGINALS.is_dir(), reason="the sample of original films is not here")

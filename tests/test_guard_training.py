@@ -12,19 +12,19 @@ from PIL import Image
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.inference import film_kinds, guard_batches, guard_training
-from pneumo_utils.inference.film_faults import SEEN_FAULTS, put_together
-from pneumo_utils.inference.film_kind_net import (
-    FilmKindNet,
-    normalise_levels,
-    predict_chest,
-    save_film_kinds,
+from pneumo_utils.guard import guard
+from pneumo_utils.guard.guard import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
+from tools.teach_guard import teach
+from tools.teach_guard.judge import judge_guard
+from tools.teach_guard.network import FilmKindNet, normalise_levels, predict_chest, save_film_kinds
+from tools.teach_guard.pictures import (
+    SEEN_DRAWINGS,
+    SEEN_FAULTS,
+    UNSEEN_DRAWINGS,
+    UNSEEN_FAULTS,
+    put_together,
 )
-from pneumo_utils.inference.film_kinds import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
-from pneumo_utils.inference.guard_batches import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
-from pneumo_utils.inference.guard_judging import judge_guard
-from pneumo_utils.inference.guard_negatives import SEEN_DRAWINGS
-from pneumo_utils.inference.guard_unseen import UNSEEN_DRAWINGS, UNSEEN_FAULTS
+from tools.teach_guard.teach import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
 
 
 @pytest.fixture(scope="module")
@@ -124,19 +124,19 @@ def test_a_picture_is_shrunk_by_averaging():
 def test_the_limits_let_the_asked_shares_through(films, tmp_path):
     torch.manual_seed(0)
     net = FilmKindNet().eval()
-    limits = guard_training.choose_limits(net, films)
-    assert 0 < limits[0] <= limits[1] < 1 and limits == guard_training.choose_limits(net, films)
+    limits = teach.choose_limits(net, films)
+    assert 0 < limits[0] <= limits[1] < 1 and limits == teach.choose_limits(net, films)
     save_film_kinds(net, limits, {}, tmp_path)
     passed = [load_film_kinds(tmp_path).judge(film)[0] != "reject" for film in films]
     assert sum(passed) >= len(films) - 1
 
 
 def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(guard_batches, "BATCH", {"chest": 8, "picture": 0, "drawing": 4})
+    monkeypatch.setattr(teach, "BATCH", {"chest": 8, "picture": 0, "drawing": 4})
     lines = []
-    net = guard_training.train_film_kinds(GuardBatches(films, {}), num_steps=100, lr=3e-3, say=lines.append)
+    net = teach.train_film_kinds(GuardBatches(films, {}), num_steps=100, lr=3e-3, say=lines.append)
     assert len(lines) == 1 and lines[0].startswith("step 100")
-    limits = guard_training.choose_limits(net, films)
+    limits = teach.choose_limits(net, films)
     card = json.loads(save_film_kinds(net, limits, {"steps": 100}, tmp_path).read_text())
     assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
     loaded = load_film_kinds(tmp_path)
@@ -167,20 +167,20 @@ def test_the_limits_decide(reject, warn, verdict):
 def test_damaged_weights_are_named(tmp_path):
     (tmp_path / "film_kinds.json").write_text("{}")
     with pytest.raises(PneumoError, match="Install the package again"):
-        film_kinds.load_film_kinds(tmp_path)
+        guard.load_film_kinds(tmp_path)
 
 
 def test_the_shipped_weights_are_small_and_few():
-    assert sum(path.stat().st_size for path in film_kinds.WEIGHTS.iterdir()) <= 300_000
+    assert sum(path.stat().st_size for path in guard.WEIGHTS.iterdir()) <= 300_000
     assert sum(weight.numel() for weight in FilmKindNet().parameters()) <= 150_000
-    model = film_kinds.load_film_kinds()
+    model = guard.load_film_kinds()
     assert 0 < model.reject_below < model.warn_below < 1
-    assert model is film_kinds.load_film_kinds()  # read once
+    assert model is guard.load_film_kinds()  # read once
 
 
 def test_an_import_reads_no_weights():
     code = (
-        "import pneumo_utils.inference.guard as g, pneumo_utils.inference.film_kinds as k;"
+        "import pneumo_utils.guard.guard as g, pneumo_utils.guard.guard as k;"
         "assert k.load_film_kinds.cache_info().currsize == 0"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

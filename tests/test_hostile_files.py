@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hostile_files import KINDS
 
-from pneumo_utils.data.image_io import load_image, measure_image
+from pneumo_utils.data.images import load_image, measure_image
 from pneumo_utils.errors import ImageError
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from pneumo_utils.data import image_io, limits, pillow_image
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES, MAX_PIXELS, load_film, load_image, measure_image
+from pneumo_utils.data import formats, images
+from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_PIXELS, load_film, load_image, measure_image
 from pneumo_utils.errors import ImageError
 
 DATA = Path(__file__).parents[2] / "shared/data"
@@ -227,8 +227,8 @@ def test_jpeg_shrunk_while_decoding_stays_close_to_the_full_way(mode, progressiv
 
 def test_jpeg_is_decoded_at_reduced_scale(monkeypatch):
     shapes = []
-    inner = pillow_image.grey_from_pillow
-    monkeypatch.setattr(pillow_image, "grey_from_pillow", lambda i: shapes.append(i.size) or inner(i))
+    inner = images.grey_from_pillow
+    monkeypatch.setattr(images, "grey_from_pillow", lambda i: shapes.append(i.size) or inner(i))
     load_image(encode(make_grey(900, 1300), "JPEG"), image_size=100)
     assert set(shapes) == {(325, 225)}  # a quarter: an eighth, 112 high, would be below twice the final 100
 
@@ -480,12 +480,12 @@ def test_limits_inside_pillow_count_as_too_many_pixels(monkeypatch):
     def refuse(stream):
         raise Image.DecompressionBombError("words of the library")
 
-    monkeypatch.setitem(pillow_image._READERS, (b"BM",), refuse)
+    monkeypatch.setitem(images._READERS, (b"BM",), refuse)
     assert f"more than {MAX_PIXELS:,} pixels" in reason(encode(make_grey(), "BMP"))
 
 
 def test_pixel_limit_is_exact(monkeypatch):
-    monkeypatch.setattr(limits, "MAX_PIXELS", 60 * 90)
+    monkeypatch.setattr(formats, "MAX_PIXELS", 60 * 90)
     assert load_image(make_noise(60, 90)).shape == (60, 90)
     assert load_image(encode(make_noise(60, 90), "PNG")).shape == (60, 90)
     assert "5,460 pixels, at most 5,400" in reason(make_noise(60, 91))
@@ -496,9 +496,9 @@ def test_byte_limit_is_exact_and_comes_before_reading(monkeypatch, tmp_path):
     data = encode(make_noise(), "PNG")
     path = tmp_path / "film.png"
     path.write_bytes(data)
-    monkeypatch.setattr(image_io, "MAX_BYTES", len(data))
+    monkeypatch.setattr(images, "MAX_BYTES", len(data))
     assert load_image(data).shape == load_image(path).shape == (60, 90)
-    monkeypatch.setattr(image_io, "MAX_BYTES", len(data) - 1)
+    monkeypatch.setattr(images, "MAX_BYTES", len(data) - 1)
     assert f"{len(data):,} bytes, at most {len(data) - 1:,}" in reason(data)
     monkeypatch.setattr(Path, "read_bytes", lambda self: pytest.fail("read before its size was looked at"))
     assert "bytes, at most" in reason(path)
@@ -568,7 +568,7 @@ def test_the_size_of_a_file_comes_from_its_header(tmp_path):
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", None])
 def test_a_film_is_decoded_once_for_the_model_and_its_guard(file_format, tmp_path, monkeypatch):
-    source, counted, decode = make_noise(600, 900), [], pillow_image.decode
+    source, counted, decode = make_noise(600, 900), [], images.decode
     whole = source
     if file_format:
         (tmp_path / "film").write_bytes(encode(source, file_format))
@@ -577,7 +577,7 @@ def test_a_film_is_decoded_once_for_the_model_and_its_guard(file_format, tmp_pat
         picture.draft("L", (64, 64))  # of all formats, JPEG alone obeys
         whole = np.array(picture)
     expected = load_image(source, image_size=32)
-    monkeypatch.setattr(pillow_image, "decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
+    monkeypatch.setattr(images, "decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
     film = load_film(source, image_size=32)
     assert len(counted) == (file_format is not None)
     np.testing.assert_array_equal(film.squashed, expected)

@@ -10,16 +10,16 @@ from conftest import make_chest_film, make_left_half
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from pneumo_utils.app.predictor import Predictor
 from pneumo_utils.config import TrainConfig
-from pneumo_utils.data.image_io import load_image
+from pneumo_utils.data.images import load_image
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
-from pneumo_utils.evaluation.explain import compute_saliency
 from pneumo_utils.evaluation.metrics import compute_intervals
-from pneumo_utils.evaluation.stretch import stretch_films
-from pneumo_utils.inference.predictor import Predictor
+from pneumo_utils.evaluation.robustness import stretch_films
+from pneumo_utils.evaluation.saliency import compute_saliency
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model
 

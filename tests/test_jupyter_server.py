@@ -6,8 +6,8 @@ from importlib.metadata import distribution
 import nbformat
 import pytest
 
-from pneumo_utils.data.image_io import MAX_BYTES
-from pneumo_utils.inference.jupyter import drop_widget_state, let_large_films_through
+from pneumo_utils.app.jupyter import drop_widget_state, let_large_films_through
+from pneumo_utils.data.images import MAX_BYTES
 
 
 def make_model(*sources: str) -> dict:
@@ -52,4 +52,4 @@ def test_the_package_is_installed_with_the_file_that_servers_look_for():
     files = [file for file in distribution("pneumo-utils").files if file.name == "pneumo_utils.json"]
     assert any("etc/jupyter/jupyter_server_config.d" in str(file) for file in files)
     installed = json.loads(files[0].read_text())
-    assert installed["ServerApp"]["jpserver_extensions"] == {"pneumo_utils.inference.jupyter": True}
+    assert installed["ServerApp"]["jpserver_extensions"] == {"pneumo_utils.app.jupyter": True}

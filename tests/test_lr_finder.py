@@ -8,7 +8,7 @@ import pytest
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.resnet import ResnetFinetune
-from pneumo_utils.training.loop import RANDOM_WEIGHTS_SENTENCE
+from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE
 from pneumo_utils.training.lr_finder import find_lr
 from pneumo_utils.training.trainer import Trainer
 

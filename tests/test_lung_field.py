@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from pneumo_utils.data.lung_field import CENTRE, HALF_AXES, make_lung_mask
+from pneumo_utils.evaluation.saliency import CENTRE, HALF_AXES, make_lung_mask
 
 
 def test_two_whole_ellipses_side_by_side():

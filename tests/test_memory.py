@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.training.loop import fit
+from pneumo_utils.training.fit import fit
 from pneumo_utils.training.lr_finder import find_lr
 from pneumo_utils.training.trainer import Trainer
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn import metrics as reference
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.comparison import compare_models
+from pneumo_utils.evaluation.compare import compare_models
 from pneumo_utils.evaluation.metrics import (
     METRICS,
     Predictions,

@@ -13,7 +13,7 @@ from lessons import list_solutions
 
 from pneumo_utils.address import make_badge, make_setup, read_address
 from pneumo_utils.config import Folders
-from pneumo_utils.evaluation import plots
+from pneumo_utils.plots.style import MAX_ALT_LENGTH
 
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = (
@@ -264,7 +264,7 @@ def test_every_figure_has_alt_text(lesson):
     figures = [output for output in lesson.outputs if "image/png" in output.get("data", {})]
     assert len(figures) >= len(shown) > 0, "run the lessons again: make notebooks"
     texts = [output.metadata.get("image/png", {}).get("alt", "") for output in figures]
-    assert [text for text in texts if not MIN_ALT <= len(text) <= plots.MAX_ALT_LENGTH] == []
+    assert [text for text in texts if not MIN_ALT <= len(text) <= MAX_ALT_LENGTH] == []
     assert len(set(texts)) > len(texts) / 2
     assert [output for output in figures if "text/html" in output.data] == []  # the figure a second time
 

@@ -12,9 +12,10 @@ from conftest import make_lively_checkpoint
 from pneumo_utils import cli
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models import onnx_export, onnx_graph
+from pneumo_utils.models import onnx as onnx_export
+from pneumo_utils.models import onnx as onnx_graph
 from pneumo_utils.models.checkpoint import save_checkpoint
-from pneumo_utils.models.onnx_export import export_onnx
+from pneumo_utils.models.onnx import export_onnx
 
 MODEL = "cnn_baseline"
 

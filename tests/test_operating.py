@@ -6,10 +6,9 @@ from scipy.stats import norm
 from simulated import simulate
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics
-from pneumo_utils.evaluation.operating import choose_points, judge_points, shift_prior, shift_threshold
-from pneumo_utils.evaluation.predictions import Predictions
-from pneumo_utils.training.calibration import (
+from pneumo_utils.evaluation.decisions import choose_points, judge_points, shift_prior, shift_threshold
+from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
+from pneumo_utils.training.thresholds import (
     RULE_IN_SPECIFICITY,
     choose_rule_in_threshold,
     choose_screening_threshold,

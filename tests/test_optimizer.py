@@ -9,7 +9,7 @@ from torch import nn
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.models.registry import MODELS, build_model
-from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
+from pneumo_utils.training.trainer import list_blocks, make_optimizer, make_schedule
 
 CONFIG = TrainConfig(model="resnet_finetune", lr=0.08, backbone_lr_factor=1 / 16, weight_decay=0.25)
 

@@ -7,7 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.paired_tests import compute_delong, compute_mcnemar
+from pneumo_utils.evaluation.compare import compute_delong, compute_mcnemar
 
 
 def compute_slow_delong(labels, first, second):

@@ -8,9 +8,17 @@ import pytest
 from simulated import simulate
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.comparison import Difference, compare_models
-from pneumo_utils.evaluation.paired_tests import Delong, Mcnemar, compute_delong, compute_mcnemar
-from pneumo_utils.evaluation.pairwise import Comparison, compare_all, compute_holm
+from pneumo_utils.evaluation.compare import (
+    Comparison,
+    Delong,
+    Difference,
+    Mcnemar,
+    compare_all,
+    compare_models,
+    compute_delong,
+    compute_holm,
+    compute_mcnemar,
+)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from conftest import make_film
 from PIL import Image
 from uploading import drop, make_png, make_reader, read_state, send
 
+from pneumo_utils.app import panel as panel_controls
+from pneumo_utils.app import widgets
+from pneumo_utils.app.cards import DISCLAIMER
+from pneumo_utils.app.panel import INSIDE_ERROR, OWN_POINT, FilmPanel
 from pneumo_utils.errors import UsageError
-from pneumo_utils.inference import panel_controls, uploads
-from pneumo_utils.inference.answer_card import DISCLAIMER
-from pneumo_utils.inference.panel import INSIDE_ERROR, FilmPanel
-from pneumo_utils.inference.panel_controls import OWN_POINT
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_an_uploaded_film_is_answered_and_taken_out_of_the_button(panel, control
     expected = panel.reader.predictor.predict(content, name="film.png")
     assert f"<b>{expected.probability:.1%}</b>" in controls.card.value
     assert is_shown(controls.answers) and not is_shown(controls.table) and not is_shown(controls.chosen)
-    assert uploads.read_upload(controls.upload) == []
+    assert widgets.read_upload(controls.upload) == []
 
 
 def test_the_film_is_out_of_the_button_before_the_model_runs(panel, controls, monkeypatch):
     left = []
     inner = panel.reader.read
     monkeypatch.setattr(
-        panel.reader, "read", lambda *film: left.append(uploads.read_upload(controls.upload)) or inner(*film)
+        panel.reader, "read", lambda *film: left.append(widgets.read_upload(controls.upload)) or inner(*film)
     )
     send(controls.upload, ("a.png", make_png()))
     assert left == [[]]
@@ -121,7 +121,7 @@ def test_without_samples_there_is_nothing_to_choose_them_with():
 def test_colabs_upload_is_offered_on_colab_alone(monkeypatch, controls, panel):
     assert controls.colab not in panel.box.children[2].children
     monkeypatch.setattr(panel_controls.uploads, "is_colab", lambda: True)
-    monkeypatch.setattr(uploads, "upload_on_colab", lambda: [("film.png", make_png())])
+    monkeypatch.setattr(widgets, "upload_on_colab", lambda: [("film.png", make_png())])
     on_colab = FilmPanel(make_reader())
     assert on_colab.controls.colab in on_colab.box.children[2].children
     on_colab.controls.colab.click()
@@ -213,7 +213,7 @@ def test_a_film_that_fails_inside_is_said_and_logged_and_the_others_are_answered
     assert f"&lt;b&gt;unlucky.png: {INSIDE_ERROR}" in controls.status.value
     assert get_names(panel) == ["lucky.png"] and "lucky.png" in controls.card.value
     assert "out of memory" in caplog.text
-    assert uploads.read_upload(controls.upload) == []
+    assert widgets.read_upload(controls.upload) == []
     send(controls.upload, ("later.png", make_png()))
     assert get_names(panel) == ["lucky.png", "later.png"] and controls.status.value == ""
     assert capsys.readouterr().out == ""

@@ -7,8 +7,9 @@ from conftest import read_texts
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation import plots
-from pneumo_utils.evaluation.corruptions import CORRUPTIONS, corrupt_films
+from pneumo_utils.evaluation.robustness import CORRUPTIONS, corrupt_films
+from pneumo_utils.plots.robustness import plot_corruption_curves, plot_corruptions, plot_subgroups
+from pneumo_utils.plots.style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
@@ -40,11 +41,11 @@ def test_each_corruption_has_a_panel_with_a_line_for_each_model():
     curves = {"first": make_curves(0.9), "second": make_curves(0.8)}
     for row in curves["first"]["inverted"]:
         row["auroc"] -= 0.4  # what one panel needs is the scale of all
-    figure = plots.plot_corruption_curves(curves, title="t")
+    figure = plot_corruption_curves(curves, title="t")
     assert len(figure.axes) == 9
     for axis, (name, corruption) in zip(figure.axes, CORRUPTIONS.items(), strict=True):
         assert axis.get_title() == name and axis.get_xlabel() == corruption.unit
-        for line, start, colour in zip(axis.lines, (0.9, 0.8), plots.COLOURS, strict=False):
+        for line, start, colour in zip(axis.lines, (0.9, 0.8), COLOURS, strict=False):
             assert list(line.get_xdata()) == [0, 1, 3, 5] and line.get_color() == colour
             drop = 0.4 if (start, name) == (0.9, "inverted") else 0
             expected = [start - drop - step / 10 for step in range(4)]
@@ -59,11 +60,11 @@ def test_each_corruption_has_a_panel_with_a_line_for_each_model():
 
 def test_another_figure_can_be_asked_for_and_what_is_undefined_leaves_a_gap():
     curves = {"m": make_curves(0.9, names=["blur"])}
-    figure = plots.plot_corruption_curves(curves, title="t", metric="specificity")
+    figure = plot_corruption_curves(curves, title="t", metric="specificity")
     assert figure.axes[0].lines[0].get_ydata()[0] == pytest.approx(0.7)
     assert figure.axes[0].get_ylabel() == "specificity"
     assert [axis.axison for axis in figure.axes] == [True, False, False]  # no empty frames
-    figure = plots.plot_corruption_curves(curves, title="t", metric="sensitivity")
+    figure = plot_corruption_curves(curves, title="t", metric="sensitivity")
     assert np.isnan(figure.axes[0].lines[0].get_ydata().astype(float)).all()
 
 
@@ -80,12 +81,12 @@ def test_another_figure_can_be_asked_for_and_what_is_undefined_leaves_a_gap():
 )
 def test_curves_that_cannot_be_drawn_together_are_refused(curves, metric, said):
     with pytest.raises(UsageError, match=said):
-        plots.plot_corruption_curves(curves, title="t", metric=metric)
+        plot_corruption_curves(curves, title="t", metric=metric)
     assert not plt.get_fignums()  # no half-made figure is left
 
 
 def test_the_sheet_shows_the_film_under_each_corruption(films):
-    figure = plots.plot_corruptions(films, 3, seed=2)
+    figure = plot_corruptions(films, 3, seed=2)
     axes = np.array(figure.axes).reshape(4, 9)
     assert [axis.get_title() for axis in axes[0]] == list(CORRUPTIONS)
     assert [axis.get_ylabel() for axis in axes[:, 0]] == [
@@ -115,7 +116,7 @@ def test_a_sheet_of_an_unknown_corruption_or_severity_is_refused(films):
         ({"severities": [-1]}, "-1"),
     ):
         with pytest.raises(UsageError, match=said):
-            plots.plot_corruptions(films, 0, **settings)
+            plot_corruptions(films, 0, **settings)
     assert not plt.get_fignums()
 
 
@@ -132,12 +133,12 @@ ROWS = [
 
 
 def test_parts_have_a_dot_for_each_figure_and_a_bar_for_its_interval():
-    axis = plots.plot_subgroups(ROWS, title="t").axes[0]
+    axis = plot_subgroups(ROWS, title="t").axes[0]
     drawn = [line for line in axis.lines if len(line.get_xdata())]
     dots = {line.get_xdata()[0]: line for line in drawn if line.get_marker() in "os"}
     bars = sorted(tuple(line.get_xdata()) for line in drawn if line.get_marker() == "None")
     assert sorted(dots) == [0.5, 0.6, 0.8] and bars == [(0.4, 0.75), (0.7, 0.9)]
-    ill, normal = plots.COLOURS[1], plots.COLOURS[0]
+    ill, normal = COLOURS[1], COLOURS[0]
     assert [dots[share].get_color() for share in (0.8, 0.6, 0.5)] == [ill, ill, normal]
     # Without an interval it is hollow: one patient tells nothing of others.
     assert [dots[share].get_fillstyle() for share in (0.8, 0.6, 0.5)] == ["full", "full", "none"]
@@ -152,7 +153,7 @@ def test_phantoms_are_marked_and_real_films_are_not():
     curves = {"m": make_curves(0.9)}
     for synthetic in (True, False):
         figures = (
-            plots.plot_corruption_curves(curves, title="t", synthetic=synthetic),
-            plots.plot_subgroups(ROWS, title="t", synthetic=synthetic),
+            plot_corruption_curves(curves, title="t", synthetic=synthetic),
+            plot_subgroups(ROWS, title="t", synthetic=synthetic),
         )
         assert all(("SYNTHETIC: t" in read_texts(figure)) == synthetic for figure in figures)

@@ -6,10 +6,10 @@ import pytest
 from conftest import read_texts
 from matplotlib.colors import to_rgb
 
-from pneumo_utils.data.lung_field import make_lung_mask
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.evaluation import plots
-from pneumo_utils.evaluation.plots.saliency import COLOUR_MAP, OPACITY
+from pneumo_utils.evaluation.saliency import make_lung_mask
+from pneumo_utils.plots.films import COLOUR_MAP, OPACITY, plot_lung_share, show_saliency
+from pneumo_utils.plots.style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
@@ -30,7 +30,7 @@ def list_sheet(figure) -> list:
 
 
 def test_each_film_stands_beside_its_map(films, saliency):
-    axes = list_sheet(plots.show_saliency(films, [5, 0, 3], saliency, columns=2))
+    axes = list_sheet(show_saliency(films, [5, 0, 3], saliency, columns=2))
     assert len(axes) == 8  # two rows of two pairs, the last one empty
     for position, film in enumerate((5, 0, 3)):
         plain, under = axes[2 * position], axes[2 * position + 1]
@@ -42,14 +42,13 @@ def test_each_film_stands_beside_its_map(films, saliency):
         np.testing.assert_allclose(above.get_alpha(), OPACITY * saliency[position])
         assert plain.get_title(loc="left") == ("NORMAL", "PNEUMONIA")[films.labels[film]]
         (title,) = (text for text in plain.findobj(matplotlib.text.Text) if text.get_text())
-        assert to_rgb(title.get_color()) == to_rgb(plots.COLOURS[films.labels[film]])
+        assert to_rgb(title.get_color()) == to_rgb(COLOURS[films.labels[film]])
     assert not any(axis.images or axis.get_title(loc="left") for axis in axes[6:])
 
 
 def test_the_outline_is_that_of_the_rough_lung_field(films, saliency):
     with_outline, without = (
-        list_sheet(plots.show_saliency(films, [1, 2, 3], saliency, outline=outline))
-        for outline in (True, False)
+        list_sheet(show_saliency(films, [1, 2, 3], saliency, outline=outline)) for outline in (True, False)
     )
     assert not any(axis.collections for axis in [*without, *with_outline[::2]])
     mask = make_lung_mask(32)
@@ -66,16 +65,16 @@ def test_the_outline_is_that_of_the_rough_lung_field(films, saliency):
 
 
 def test_a_gallery_has_its_own_titles(films, saliency):
-    text = read_texts(plots.show_saliency(films, [0, 1, 2], saliency, titles=["one", "two", "three"]))
+    text = read_texts(show_saliency(films, [0, 1, 2], saliency, titles=["one", "two", "three"]))
     assert all(title in text for title in ("one", "two", "three", "speaks for PNEUMONIA"))
     assert "NORMAL" not in text and text.count("PNEUMONIA") == 1
-    assert "speaks for NORMAL" in read_texts(plots.show_saliency(films, [0, 1, 2], saliency, label=0))
+    assert "speaks for NORMAL" in read_texts(show_saliency(films, [0, 1, 2], saliency, label=0))
 
 
 @pytest.mark.parametrize("shape", [(2, 32, 32), (8, 32, 32), (3, 16, 16), (32, 32)])
 def test_maps_that_do_not_fit_the_films_are_refused(films, shape):
     with pytest.raises(ValueError, match=r"expected \(3, 32, 32\)"):
-        plots.show_saliency(films, [0, 1, 2], np.zeros(shape))
+        show_saliency(films, [0, 1, 2], np.zeros(shape))
 
 
 SHARES = {
@@ -86,7 +85,7 @@ SHARES = {
 
 
 def test_the_lung_share_shows_a_dot_a_film_and_the_median():
-    axis = plots.plot_lung_share(SHARES, even_share=0.45, title="t").axes[0]
+    axis = plot_lung_share(SHARES, even_share=0.45, title="t").axes[0]
     dots = [np.asarray(part.get_offsets()) for part in axis.collections]
     assert [sorted(part[:, 0]) for part in dots] == [[0.2, 0.4, 0.9], [0.5, 0.6], []]
     for row, part in enumerate(dots):
@@ -105,14 +104,12 @@ def test_the_lung_share_shows_a_dot_a_film_and_the_median():
 
 def test_many_rows_take_the_colours_in_turn():
     shares = {f"model {i}": np.array([0.5]) for i in range(8)}
-    axis = plots.plot_lung_share(shares, even_share=0.45, title="t").axes[0]
+    axis = plot_lung_share(shares, even_share=0.45, title="t").axes[0]
     colours = [tuple(part.get_facecolor()[0][:3]) for part in axis.collections]
     assert len(set(colours)) == 6 and colours[6:] == colours[:2]
 
 
 def test_phantoms_are_marked(films, saliency):
-    assert "SYNTHETIC" in read_texts(plots.show_saliency(films, [0, 1, 2], saliency))
-    assert "SYNTHETIC" in read_texts(
-        plots.plot_lung_share(SHARES, even_share=0.45, title="t", synthetic=True)
-    )
-    assert "SYNTHETIC" not in read_texts(plots.plot_lung_share(SHARES, even_share=0.45, title="t"))
+    assert "SYNTHETIC" in read_texts(show_saliency(films, [0, 1, 2], saliency))
+    assert "SYNTHETIC" in read_texts(plot_lung_share(SHARES, even_share=0.45, title="t", synthetic=True))
+    assert "SYNTHETIC" not in read_texts(plot_lung_share(SHARES, even_share=0.45, title="t"))

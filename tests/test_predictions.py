@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.predictions import Predictions, check_both_classes, check_labels_and_probs
+from pneumo_utils.evaluation.metrics import Predictions, check_both_classes, check_labels_and_probs
 
 LABELS, PROBS, KEYS = np.array([0, 1]), np.array([0.2, 0.9]), np.array(["a", "b"])
 

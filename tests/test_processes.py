@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.predict import predict_logits
-from pneumo_utils.training.processes import Processes
+from pneumo_utils.training.trainer import Processes
 
 SCRIPT = """
 import sys

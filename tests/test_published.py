@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import pytest
 from conftest import read_texts
 
-from pneumo_utils.evaluation import plots
-from pneumo_utils.evaluation.published import PUBLISHED, format_beside_published
+from pneumo_utils.evaluation.results import PUBLISHED, format_beside_published
+from pneumo_utils.plots.evaluation import plot_beside_published
 
 ROW = {
     "model": "cnn_baseline",
@@ -34,7 +34,7 @@ def test_other_films_are_named():
 
 @pytest.mark.usefixtures("closed_figures")
 def test_the_figure_marks_each_figure_and_draws_the_intervals_of_ours():
-    figure = plots.plot_beside_published([ROW, ROW | {"model": "other"}], title="Beside")
+    figure = plot_beside_published([ROW, ROW | {"model": "other"}], title="Beside")
     texts = read_texts(figure)
     assert all(text in texts for text in ("Beside", "ours: other", "75.0%", "0.900", "92.8%", "0.968"))
     for axes, metric in zip(figure.axes, ("accuracy", "auroc"), strict=True):

@@ -8,10 +8,8 @@ from torch import nn
 
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.explain import compute_saliency
-from pneumo_utils.evaluation.randomisation import compute_randomisation_check, make_random_copy
-from pneumo_utils.models.ensemble import Ensemble
-from pneumo_utils.models.registry import build_model
+from pneumo_utils.evaluation.saliency import compute_randomisation_check, compute_saliency, make_random_copy
+from pneumo_utils.models.registry import Ensemble, build_model
 
 GREY_LEVELS = EvalTransform(16, mean=0.0, std=1.0)
 

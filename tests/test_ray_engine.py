@@ -9,13 +9,13 @@ import pytest
 from conftest import make_lively_checkpoint
 from PIL import Image
 
+from pneumo_utils.app import ray_engine
+from pneumo_utils.app.batch import BATCH_SIZE, list_files, predict_files
+from pneumo_utils.app.predictor import Predictor
+from pneumo_utils.app.ray_engine import FILMS_PER_TASK, FilmActor, predict_files_on_ray
 from pneumo_utils.cli import main
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.inference import ray_engine
-from pneumo_utils.inference.batch import BATCH_SIZE, list_files, predict_files
-from pneumo_utils.inference.predictor import Predictor
-from pneumo_utils.inference.ray_engine import FILMS_PER_TASK, FilmActor, predict_files_on_ray
 from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.shipped import load_shipped
 

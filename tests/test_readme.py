@@ -11,14 +11,20 @@ from PIL import Image
 
 from pneumo_utils import __version__
 from pneumo_utils.config import Folders
-from pneumo_utils.evaluation import plots
-from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
-from pneumo_utils.evaluation.published import format_beside_published
-from pneumo_utils.evaluation.results import format_table, load_results
-from pneumo_utils.inference.guard_judging import format_guard_table
+from pneumo_utils.evaluation.results import (
+    format_beside_published,
+    format_summary,
+    format_table,
+    load_records,
+    load_results,
+    summarise,
+)
 from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.shipped import list_shipped, load_card
+from pneumo_utils.plots.evaluation import plot_beside_published
+from pneumo_utils.plots.style import MAX_ALT_LENGTH, describe_figure
 from pneumo_utils.training.recipes import RECIPES
+from tools.teach_guard.judge import format_guard_table
 
 FIGURE = "results/beside_published.png"
 MAX_FIGURE_BYTES = 150_000
@@ -50,9 +56,9 @@ def load_shipped_rows() -> list[dict]:
 def test_the_figure_is_that_of_the_cards_and_small():
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     (alt,) = re.findall(rf"!\[([^]]+)\]\({FIGURE}\)", page)
-    assert 40 <= len(alt) <= plots.MAX_ALT_LENGTH
-    drawn = plots.plot_beside_published(load_shipped_rows())
-    assert Image.open(ROOT / FIGURE).text["Description"] == plots.describe_figure(drawn)
+    assert 40 <= len(alt) <= MAX_ALT_LENGTH
+    drawn = plot_beside_published(load_shipped_rows())
+    assert Image.open(ROOT / FIGURE).text["Description"] == describe_figure(drawn)
     assert (ROOT / FIGURE).stat().st_size <= MAX_FIGURE_BYTES
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from pneumo_utils.models.receptive_field import compute_side, measure_receptive_field
+from pneumo_utils.models.cnn import compute_side, measure_receptive_field
 from pneumo_utils.models.registry import build_model
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.training.refer_band import ReferBand, find_refer_range, fit_refer_band, predict_sets
+from pneumo_utils.training.thresholds import ReferBand, find_refer_range, fit_refer_band, predict_sets
 
 
 def test_limits_worked_out_by_hand():

@@ -7,13 +7,8 @@ from simulated import simulate
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix
 
-from pneumo_utils.evaluation.metrics import compute_metrics
-from pneumo_utils.evaluation.predictions import Predictions
-from pneumo_utils.evaluation.reliability import (
-    compute_chance_ece,
-    compute_decision_curve,
-    compute_reliability,
-)
+from pneumo_utils.evaluation.curves import compute_chance_ece, compute_decision_curve, compute_reliability
+from pneumo_utils.evaluation.metrics import Predictions, compute_metrics
 
 
 def make_predictions(labels, probs):

@@ -9,9 +9,8 @@ from conftest import make_checkpoint
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
-from pneumo_utils.evaluation.predictions import choose_worst
-from pneumo_utils.evaluation.report.build import SECTIONS, build_report, save_report
-from pneumo_utils.evaluation.report.material import Material
+from pneumo_utils.evaluation.metrics import choose_worst
+from pneumo_utils.report.evaluation import SECTIONS, Material, build_report, save_report
 
 
 @pytest.fixture(scope="module")

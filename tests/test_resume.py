@@ -17,9 +17,10 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.resnet import ResnetFinetune
 from pneumo_utils.runtime import make_accelerator
-from pneumo_utils.training import loop, safe_point
-from pneumo_utils.training.history import load_history
-from pneumo_utils.training.loop import fit
+from pneumo_utils.training import fit as loop
+from pneumo_utils.training import resume as safe_point
+from pneumo_utils.training.fit import fit
+from pneumo_utils.training.resume import load_history
 from pneumo_utils.training.trainer import Trainer
 
 CNN = TrainConfig(model="cnn_baseline", image_size=32, num_epochs=3, batch_size=16)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from pneumo_utils.data.splits import choose_films
-from pneumo_utils.models.tensors import load_tensors
+from pneumo_utils.models.checkpoint import load_tensors
 from pneumo_utils.runtime import (
     get_random_state,
     get_versions,

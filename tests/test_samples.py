@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import make_checkpoint, make_folder
 
-from pneumo_utils.data.image_io import load_image
+from pneumo_utils.app.widgets import list_models, list_samples
+from pneumo_utils.data.images import load_image
 from pneumo_utils.data.sources import DataChoice, load_split
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.inference.samples import list_models, list_samples
 from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.shipped import list_shipped
 

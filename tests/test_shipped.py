@@ -13,13 +13,8 @@ from safetensors.torch import load_file
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import save_checkpoint
-from pneumo_utils.models.shipped import (
-    find_checkpoint,
-    list_shipped,
-    load_shipped,
-    round_to_half,
-    save_shipped,
-)
+from pneumo_utils.models.shipped import find_checkpoint, list_shipped, load_shipped
+from tools.ship import round_to_half, save_shipped
 
 MODEL = "cnn_baseline"
 MAX_MIB = 30

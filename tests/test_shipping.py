@@ -10,23 +10,16 @@ import torch
 from conftest import make_checkpoint
 
 from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation import shipping
 from pneumo_utils.evaluation.evaluate import evaluate
-from pneumo_utils.evaluation.shipping import (
-    KNOWN_FAILURES,
-    combine,
-    describe_band,
-    describe_card,
-    ship,
-    write_page,
-)
 from pneumo_utils.models.predict import predict_logits
-from pneumo_utils.models.shipped import load_card, load_shipped, round_to_half
-from pneumo_utils.training.calibration import calibrate
-from pneumo_utils.training.stress import make_stress_films
+from pneumo_utils.models.shipped import load_card, load_shipped
+from pneumo_utils.training.thresholds import calibrate
+from tools import ship as shipping
+from tools.ship import KNOWN_FAILURES, combine, describe_band, describe_card, round_to_half, ship, write_page
 
 MODEL = "cnn_baseline"
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")

@@ -8,7 +8,7 @@ import pytest
 
 from pneumo_utils.config import Folders
 from pneumo_utils.course import run_lesson, store_outputs
-from pneumo_utils.evaluation import plots
+from pneumo_utils.plots.style import describe_figure, show_figure
 
 CELL = """\
 import matplotlib.pyplot as plt
@@ -34,7 +34,7 @@ def test_a_chart_is_described_by_its_title_axes_and_legend():
     axes.set(title="CNN: loss", xlabel="epoch", ylabel="loss,\nsmoothed")
     axes.legend(title="curves")
     expected = "CNN: loss: chart of loss, smoothed over epoch. Legend (curves): train; validation"
-    assert plots.describe_figure(figure) == expected
+    assert describe_figure(figure) == expected
 
 
 def test_bars_are_described_with_their_names_and_the_numbers_written_on_them():
@@ -42,7 +42,7 @@ def test_bars_are_described_with_their_names_and_the_numbers_written_on_them():
     axes.bar_label(axes.bar([0, 1], [15, 20]))
     axes.set_xticks([0, 1], ["train", "test"])
     axes.set_ylabel("films")
-    assert plots.describe_figure(figure) == "chart of films over train, test. Written in it: 15; 20"
+    assert describe_figure(figure) == "chart of films over train, test. Written in it: 15; 20"
 
 
 def test_pictures_are_counted_and_so_are_equal_titles():
@@ -51,7 +51,7 @@ def test_pictures_are_counted_and_so_are_equal_titles():
     for axis, title in zip(axes.flat, ("ill", "ill", "well", "ill", "", ""), strict=True):
         axis.imshow(np.zeros((2, 2)))
         axis.set_title(title, loc="left")
-    assert plots.describe_figure(figure) == "Six films. 6 pictures: 3 x ill; well"
+    assert describe_figure(figure) == "Six films. 6 pictures: 3 x ill; well"
 
 
 def test_a_colour_scale_and_a_legend_of_the_figure_are_named_and_empty_axes_are_not():
@@ -60,21 +60,21 @@ def test_a_colour_scale_and_a_legend_of_the_figure_are_named_and_empty_axes_are_
     figure.colorbar(left.imshow(np.zeros((2, 2))), ax=left).set_label("kelvin")
     left.plot([0, 1], [0, 1], label="edge")
     figure.legend()
-    assert plots.describe_figure(figure) == "Picture. Colours: kelvin. Legend: edge"
+    assert describe_figure(figure) == "Picture. Colours: kelvin. Legend: edge"
 
 
 def test_powers_of_ten_are_no_words():
     figure, axes = plt.subplots()
     axes.loglog([1e-5, 1e-1], [1, 100])
     axes.set(xlabel="learning rate", ylabel="loss")
-    assert plots.describe_figure(figure) == "chart of loss over learning rate"
+    assert describe_figure(figure) == "chart of loss over learning rate"
 
 
 def test_a_long_description_is_cut_between_words():
     figure, axes = plt.subplots()
     axes.plot([1])
     axes.set_title("word " * 200)
-    text = plots.describe_figure(figure)
+    text = describe_figure(figure)
     assert 480 < len(text) <= 500 and text.endswith("word ...")
 
 
@@ -82,7 +82,7 @@ def test_outside_a_notebook_it_is_shown_as_matplotlib_does_and_closed(monkeypatc
     shown = []
     monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.get_fignums()))
     figure, _ = plt.subplots()
-    plots.show_figure(figure)
+    show_figure(figure)
     assert shown == [figure.number] and plt.get_fignums() == []
 
 

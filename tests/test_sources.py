@@ -9,14 +9,14 @@ import pytest
 from conftest import make_folder
 
 from pneumo_utils.config import FAST_MAX_FILMS
-from pneumo_utils.data import pneumoniamnist, sources
+from pneumo_utils.data import sources
 from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 
 
 @pytest.fixture
 def no_network(monkeypatch):
-    monkeypatch.setattr(pneumoniamnist, "is_reachable", lambda: False)
+    monkeypatch.setattr(sources, "is_reachable", lambda: False)
 
 
 def put_pneumoniamnist(folder, size=64):
@@ -66,14 +66,14 @@ def test_a_folder_that_was_named_and_is_missing_is_an_error(folders, monkeypatch
 
 
 def test_a_server_that_does_not_answer_is_given_up_soon(monkeypatch):
-    monkeypatch.setattr(pneumoniamnist, "PROBE_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sources, "PROBE_TIMEOUT_S", 0.2)
     late = SimpleNamespace(ok=True)
     monkeypatch.setattr("requests.head", lambda *a, **k: time.sleep(2) or late)
-    assert pneumoniamnist.is_reachable() is False
+    assert sources.is_reachable() is False
 
 
 def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch):
-    monkeypatch.setattr(pneumoniamnist, "is_reachable", lambda: True)
+    monkeypatch.setattr(sources, "is_reachable", lambda: True)
     asked = []
 
     def pretend(split, download, size, root):
@@ -86,7 +86,7 @@ def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch):
 
 
 def test_a_download_that_fails_falls_back_to_phantoms(folders, monkeypatch):
-    monkeypatch.setattr(pneumoniamnist, "is_reachable", lambda: True)
+    monkeypatch.setattr(sources, "is_reachable", lambda: True)
 
     def fail(**settings):
         raise RuntimeError("refused")

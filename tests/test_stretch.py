@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.evaluation.stretch import STRETCH, compute_stretch_losses, stretch_films
+from pneumo_utils.evaluation.robustness import STRETCH, compute_stretch_losses, stretch_films
 
 
 def make_square(side: int, *, size: int = 120) -> np.ndarray:

@@ -10,8 +10,7 @@ from simulated import simulate
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.metrics import compute_intervals
-from pneumo_utils.evaluation.predictions import Predictions
+from pneumo_utils.evaluation.metrics import Predictions, compute_intervals
 from pneumo_utils.evaluation.subgroups import compute_subgroups, describe_subgroups
 
 

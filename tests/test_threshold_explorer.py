@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pneumo_utils.evaluation.predictions import Predictions
-from pneumo_utils.evaluation.threshold_explorer import build_threshold_explorer, describe_threshold
+from pneumo_utils.evaluation.decisions import build_threshold_explorer, describe_threshold
+from pneumo_utils.evaluation.metrics import Predictions
 
 NAMES = np.array(list("abcde"))
 PREDICTIONS = Predictions(np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.6, 0.3, 0.7, 0.9]), NAMES, NAMES)

@@ -10,8 +10,8 @@ from conftest import STILL
 from test_optimizer import CONFIG, FourBlocks, run_schedule
 
 from pneumo_utils.errors import UsageError
-from pneumo_utils.training.loop import fit
-from pneumo_utils.training.tracing import trace_losses, trace_rates
+from pneumo_utils.training.fit import fit
+from pneumo_utils.training.lr_finder import trace_losses, trace_rates
 from pneumo_utils.training.trainer import Trainer
 
 

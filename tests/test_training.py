@@ -9,17 +9,17 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.models.registry import MODELS, build_model
 from pneumo_utils.models.resnet import ResnetFinetune
-from pneumo_utils.training.calibration import choose_screening_threshold, choose_threshold
-from pneumo_utils.training.history import EpochRecord, load_history, save_history
-from pneumo_utils.training.loop import RANDOM_WEIGHTS_SENTENCE, fit, prepare_model
+from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE, fit, prepare_model
 from pneumo_utils.training.recipes import RECIPES, make_config
-from pneumo_utils.training.stress import make_stress_films
+from pneumo_utils.training.resume import EpochRecord, load_history, save_history
+from pneumo_utils.training.thresholds import choose_screening_threshold, choose_threshold
 from pneumo_utils.training.trainer import Trainer
 
 

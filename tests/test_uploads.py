@@ -6,13 +6,13 @@ import types
 import pytest
 from uploading import read_state, send
 
-from pneumo_utils.data.image_io import IMAGE_SUFFIXES
-from pneumo_utils.inference import uploads
+from pneumo_utils.app import widgets
+from pneumo_utils.data.images import IMAGE_SUFFIXES
 
 
 @pytest.fixture
 def upload():
-    return uploads.make_upload()
+    return widgets.make_upload()
 
 
 def test_the_button_takes_many_files_of_every_format_that_is_read(upload):
@@ -21,12 +21,12 @@ def test_the_button_takes_many_files_of_every_format_that_is_read(upload):
 
 
 def test_an_empty_button_reads_as_no_files(upload):
-    assert uploads.read_upload(upload) == []
+    assert widgets.read_upload(upload) == []
 
 
 def test_files_are_read_in_their_order_as_bytes(upload):
     send(upload, ("b.png", b"second letter"), ("a.png", b""), ("c.png", b"\x00\xff"))
-    files = uploads.read_upload(upload)
+    files = widgets.read_upload(upload)
     assert files == [("b.png", b"second letter"), ("a.png", b""), ("c.png", b"\x00\xff")]
     assert all(type(content) is bytes for _, content in files)
 
@@ -34,8 +34,8 @@ def test_files_are_read_in_their_order_as_bytes(upload):
 def test_clearing_takes_the_bytes_out(upload):
     send(upload, ("a.png", b"a patient's film"))
     assert "patient" in read_state(upload)
-    uploads.clear_upload(upload)
-    assert uploads.read_upload(upload) == []
+    widgets.clear_upload(upload)
+    assert widgets.read_upload(upload) == []
     assert "patient" not in read_state(upload)
 
 
@@ -43,17 +43,17 @@ def test_arrivals_are_told_and_clearing_is_not(upload):
     seen = []
 
     def look():
-        seen.append(uploads.read_upload(upload))
-        uploads.clear_upload(upload)
+        seen.append(widgets.read_upload(upload))
+        widgets.clear_upload(upload)
 
-    uploads.observe_upload(upload, look)
+    widgets.observe_upload(upload, look)
     for _ in range(2):  # the same file can come again
         send(upload, ("a.png", b"content"))
     assert seen == [[("a.png", b"content")]] * 2
 
 
 def test_colabs_files_come_as_names_and_bytes_and_leave_no_copy(tmp_path, monkeypatch):
-    assert not uploads.is_colab()
+    assert not widgets.is_colab()
     colab = types.ModuleType("google.colab")
 
     def upload_files():
@@ -64,6 +64,6 @@ def test_colabs_files_come_as_names_and_bytes_and_leave_no_copy(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "google", types.ModuleType("google"))
     monkeypatch.setitem(sys.modules, "google.colab", colab)
     monkeypatch.chdir(tmp_path)
-    assert uploads.is_colab()
-    assert uploads.upload_on_colab() == [("film.png", b"content")]
+    assert widgets.is_colab()
+    assert widgets.upload_on_colab() == [("film.png", b"content")]
     assert list(tmp_path.iterdir()) == []

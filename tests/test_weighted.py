@@ -7,7 +7,7 @@ from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.weighted import assign_bins, compute_weighted_figures, rank_films
+from pneumo_utils.evaluation.metrics import assign_bins, compute_weighted_figures, rank_films
 
 THRESHOLD = 0.4
 

@@ -6,7 +6,7 @@ import numpy as np
 from conftest import make_checkpoint
 from PIL import Image
 
-from pneumo_utils.inference.reader import FilmReader
+from pneumo_utils.app.reader import FilmReader
 
 
 def make_png(*, size: int = 160, seed: int = 0) -> bytes:

@@ -28,7 +28,7 @@ def _data_download(arguments) -> None:
     from pneumo_utils.config import default_folders
 
     if arguments.source == "pneumoniamnist":
-        from pneumo_utils.data import pneumoniamnist
+        from pneumo_utils.data import sources as pneumoniamnist
 
         folder = default_folders().data / "medmnist"
         pneumoniamnist.download(folder, arguments.image_size)
@@ -63,9 +63,9 @@ def _add_audit(actions) -> None:
 
 
 def _data_audit(arguments) -> None:
-    from pneumo_utils.data.audit.report import format_json, format_text, save_audit
-    from pneumo_utils.data.audit.summary import make_findings, summarise
-    from pneumo_utils.data.audit.table import read_facts
+    from pneumo_utils.audit.checks import make_findings, summarise
+    from pneumo_utils.audit.facts import read_facts
+    from pneumo_utils.audit.page import format_json, format_text, save_audit
 
     table = read_facts(arguments.folder)
     summary = summarise(table)

@@ -54,9 +54,8 @@ def _eval(arguments) -> None:
 def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> None:
     from pneumo_utils.data.sources import load_split
     from pneumo_utils.evaluation.evaluate import predict_dataset
-    from pneumo_utils.evaluation.report.build import save_report
-    from pneumo_utils.evaluation.report.material import Material
     from pneumo_utils.models.shipped import find_checkpoint, load_shipped
+    from pneumo_utils.report.evaluation import Material, save_report
 
     say("Writing the report: corruptions and maps of all films take a minute or two.")
     validation, rivals, folders = None, {}, get_folders(arguments)
@@ -76,8 +75,8 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
 
 def _survey(folder: Path) -> dict[str, str]:
     """Says how films from elsewhere differ from those of the course; all of it, by file name."""
-    from pneumo_utils.data.class_folders import list_class_films
-    from pneumo_utils.inference.guard import survey_films
+    from pneumo_utils.data.folders import list_class_films
+    from pneumo_utils.guard.guard import survey_films
 
     films = list_class_films(folder)
     warnings = survey_films((film.path for film in films), folder=folder)
@@ -102,8 +101,8 @@ def _add_ship(commands) -> None:
 
 def _ship(arguments) -> None:
     from pneumo_utils.data.sources import choose_data
-    from pneumo_utils.evaluation.shipping import ship
     from pneumo_utils.models.checkpoint import load_checkpoint
+    from tools.ship import ship
 
     folders, choice = get_folders(arguments), choose_data(arguments.data)
     say(choice.sentence)

@@ -19,7 +19,7 @@ def add_commands(commands) -> None:
 
 def _export(arguments) -> None:
     checkpoint = find_model(arguments)
-    from pneumo_utils.models.onnx_export import NUM_CHECKED, export_onnx
+    from pneumo_utils.models.onnx import NUM_CHECKED, export_onnx
 
     difference = export_onnx(checkpoint, arguments.output)
     print(

@@ -27,15 +27,15 @@ def add_commands(commands) -> None:
 
 def _train(arguments) -> None:
     from pneumo_utils.data.sources import choose_data, load_split
-    from pneumo_utils.inference import film_kind_net, guard_batches, guard_training
+    from tools.teach_guard import network, teach
 
     choice = choose_data(arguments.data)
     say(choice.sentence)
-    train, val = (load_split(choice, part, image_size=guard_batches.FILM_SIZE) for part in ("train", "val"))
-    pictures = guard_batches.read_pictures(arguments.pictures, "fit")
-    batches = guard_batches.GuardBatches(train.images, pictures)
-    net = guard_training.train_film_kinds(batches, num_steps=arguments.steps, say=say)
-    limits = guard_training.choose_limits(net, val.images)
+    train, val = (load_split(choice, part, image_size=teach.FILM_SIZE) for part in ("train", "val"))
+    pictures = teach.read_pictures(arguments.pictures, "fit")
+    batches = teach.GuardBatches(train.images, pictures)
+    net = teach.train_film_kinds(batches, num_steps=arguments.steps, say=say)
+    limits = teach.choose_limits(net, val.images)
     card = {
         "data": train.source,
         "films": {"train": len(train), "val": len(val)},
@@ -44,14 +44,14 @@ def _train(arguments) -> None:
         "steps": arguments.steps,
         "weights": sum(weight.numel() for weight in net.parameters()),
     }
-    path = film_kind_net.save_film_kinds(net, limits, card, arguments.weights or film_kind_net.WEIGHTS)
+    path = network.save_film_kinds(net, limits, card, arguments.weights or network.WEIGHTS)
     print(f"Rejects below {limits[0]:.3f}, warns below {limits[1]:.3f}: {path}")
 
 
 def _judge(arguments) -> None:
     from pneumo_utils.data.sources import choose_data, load_split
-    from pneumo_utils.inference.guard_batches import read_pictures
-    from pneumo_utils.inference.guard_judging import judge_guard
+    from tools.teach_guard.judge import judge_guard
+    from tools.teach_guard.teach import read_pictures
 
     choice = choose_data(arguments.data)
     say(choice.sentence)

@@ -38,8 +38,8 @@ def _inference(arguments) -> None:
     if arguments.csv and arguments.json:
         raise UsageError("--csv and --json were both given; expected one of them.")
     checkpoint = find_model(arguments)
-    from pneumo_utils.inference.batch import list_files
-    from pneumo_utils.inference.predictor import Predictor
+    from pneumo_utils.app.batch import list_files
+    from pneumo_utils.app.predictor import Predictor
 
     predictor = Predictor(checkpoint, screening=arguments.screening)
     paths = list_files(arguments.films + arguments.image_path)
@@ -53,10 +53,10 @@ def _inference(arguments) -> None:
 
 def _find_engine(name: str):
     if name == "ray":
-        from pneumo_utils.inference.ray_engine import predict_files_on_ray
+        from pneumo_utils.app.ray_engine import predict_files_on_ray
 
         return predict_files_on_ray
-    from pneumo_utils.inference.batch import predict_files
+    from pneumo_utils.app.batch import predict_files
 
     return predict_files
 
@@ -64,7 +64,7 @@ def _find_engine(name: str):
 def _write_table(predict, predictor, paths: list[Path], path: Path) -> None:
     from tqdm import tqdm
 
-    from pneumo_utils.inference.answer_table import append_answers, read_answered
+    from pneumo_utils.app.batch import append_answers, read_answered
 
     done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
     paths = [p for p in paths if p.resolve() != path.resolve()]
@@ -80,6 +80,6 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> None:
 
 
 def _app(arguments) -> None:
-    from pneumo_utils.inference.app import serve
+    from pneumo_utils.app.jupyter import serve
 
     serve(port=arguments.port, open_browser=not arguments.no_browser)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from pneumo_utils.cli.common import flag, get_folders
 from pneumo_utils.errors import PneumoError
+from pneumo_utils.plots.evaluation import plot_beside_published
+from pneumo_utils.plots.style import save_figure
 
 
 def add_commands(commands) -> None:
@@ -37,22 +39,20 @@ def _results(arguments) -> None:
         for mark, table in (tables | _format_own(page)).items():
             write_between(mark, table, page)
     if arguments.write_figure is not None:
-        from pneumo_utils.evaluation import plots
-
-        plots.save_figure(plots.plot_beside_published(_load_shipped_rows()), arguments.write_figure)
+        save_figure(plot_beside_published(_load_shipped_rows()), arguments.write_figure)
 
 
 def _format_files(arguments) -> dict[str, str]:
     """The tables of the files that were named, by their marks."""
     tables = {}
     if arguments.ablation_path is not None:
-        from pneumo_utils.evaluation.ablation import format_summary, load_records, summarise
+        from pneumo_utils.evaluation.results import format_summary, load_records, summarise
         from pneumo_utils.training.recipes import RECIPES
 
         records = [r for r in load_records(arguments.ablation_path) if r["row"] in RECIPES]
         tables["seeds"] = format_summary(summarise(records))
     if arguments.guard_path is not None:
-        from pneumo_utils.inference.guard_judging import format_guard_table
+        from tools.teach_guard.judge import format_guard_table
 
         judged = json.loads(arguments.guard_path.read_text(encoding="utf-8"))
         tables["guard"] = format_guard_table(judged["summary"])
@@ -62,8 +62,7 @@ def _format_files(arguments) -> dict[str, str]:
 def _format_own(page: Path) -> dict[str, str]:
     """The tables of the models that ship and of the lessons beside the page, by their marks."""
     from pneumo_utils.config import Folders
-    from pneumo_utils.evaluation.published import format_beside_published
-    from pneumo_utils.evaluation.results import format_table
+    from pneumo_utils.evaluation.results import format_beside_published, format_table
     from pneumo_utils.lessons import format_lesson_table
 
     rows = _load_shipped_rows()

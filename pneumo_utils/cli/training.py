@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from pneumo_utils.cli.common import MODEL_HELP, add_common, flag, get_folders, say, say_skipped
+from tools import ablation
 
 
 def add_commands(commands) -> None:
@@ -58,8 +59,8 @@ def _train(arguments) -> None:
     config, folders = _make_config(arguments, num_epochs=arguments.epochs), get_folders(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
     from pneumo_utils.runtime import make_accelerator
-    from pneumo_utils.training.history import save_history
-    from pneumo_utils.training.loop import fit
+    from pneumo_utils.training.fit import fit
+    from pneumo_utils.training.resume import save_history
 
     accelerator = make_accelerator()
     choice = choose_data(arguments.data)
@@ -107,7 +108,8 @@ def _add_lr(commands) -> None:
 def _find_lr(arguments) -> None:
     config = _make_config(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
-    from pneumo_utils.evaluation.plots import plot_lr_curve, save_figure
+    from pneumo_utils.plots.style import save_figure
+    from pneumo_utils.plots.training import plot_lr_curve
     from pneumo_utils.training.lr_finder import find_lr
 
     choice = choose_data(arguments.data)
@@ -136,8 +138,8 @@ def _add_ablation(commands) -> None:
 
 def _ablation(arguments) -> None:
     from pneumo_utils.data.sources import choose_data
-    from pneumo_utils.evaluation import ablation
-    from pneumo_utils.training.recipes import ABLATION
+    from pneumo_utils.evaluation import results
+    from tools.ablation import ABLATION
 
     folders, choice = get_folders(arguments), choose_data(arguments.data)
     say(choice.sentence)
@@ -152,4 +154,4 @@ def _ablation(arguments) -> None:
     records = ablation.gather_records(folders.build / "ablation", folders.build / "ablation.json")
     if arguments.store:
         ablation.gather_records(folders.build / "ablation", folders.stored_ablation)
-    print(ablation.format_summary(ablation.summarise(records)))
+    print(results.format_summary(results.summarise(records)))

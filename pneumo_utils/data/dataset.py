@@ -1,13 +1,89 @@
-"""`XrayDataset`: the one table in which all sources end."""
+"""Decoded films kept on disk, so that a film is decoded once and not in every run."""
 
 import hashlib
+import json
+import os
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.film_array import take_films
 from pneumo_utils.errors import PneumoError
+
+MAX_IN_MEMORY = 1_000_000_000
+"""Bytes of films above which they stay in a file, of which the system keeps in memory what is in use."""
+_BLOCK = 256  # films copied at once
+_CHUNK = 2**20  # bytes read at once
+
+
+def make_films(num_films: int, height: int, width: int) -> np.ndarray:
+    """An array to be filled, uint8 (N, H, W); a large one lies in a file without a name, in the folder for
+    temporary files, and is gone when nobody uses it any more."""
+    shape = (num_films, height, width)
+    if num_films * height * width <= MAX_IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, mode="w+", shape=shape)
+
+
+def take_films(images: np.ndarray, index) -> np.ndarray:
+    """`images[index]`, without filling the memory.
+
+    Args:
+        images: uint8 (N, H, W).
+        index: Ints, a mask or a slice.
+
+    Returns:
+        uint8 (M, H, W). Consecutive films of a mapped array are a view of it; other films are a copy.
+    """
+    if not isinstance(images, np.memmap):
+        return images[index]
+    places = np.arange(len(images))[index]
+    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+        return images[places[0] : places[0] + len(places)]
+    taken = make_films(len(places), *images.shape[1:])
+    for start in range(0, len(places), _BLOCK):
+        taken[start : start + _BLOCK] = images[places[start : start + _BLOCK]]
+    return taken
+
+
+def load_films(file: np.lib.npyio.NpzFile, name: str, *, path: Path) -> np.ndarray:
+    """One array of films from an open `.npz` file that `numpy.savez` wrote; a large one is mapped from it.
+
+    Args:
+        file: The open file.
+        name: Of the array.
+        path: Of the file.
+
+    Returns:
+        uint8 (N, H, W). What is written to a mapped array is never written to the file.
+
+    Raises:
+        zipfile.BadZipFile: The file is torn: its checksum does not fit.
+        ValueError: It does not hold films.
+    """
+    entry = file.zip.getinfo(f"{name}.npy")
+    if entry.file_size <= MAX_IN_MEMORY:
+        return file[name]
+    with file.zip.open(entry) as member:
+        np.lib.format.read_magic(member)
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
+        start = member.tell()
+        while member.read(_CHUNK):  # to its end, where the checksum is compared
+            pass
+    if is_fortran or dtype != np.uint8 or entry.compress_type != 0:
+        raise ValueError(f"{path.name} holds {dtype} {shape}; expected films as they lie in memory.")
+    with open(path, "rb") as raw:  # the local header may be longer than the one in the zip's directory
+        raw.seek(entry.header_offset + 26)
+        start += entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
+    return np.memmap(path, np.uint8, mode="c", offset=start, shape=shape)
+
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")
@@ -102,3 +178,63 @@ class XrayDataset:
                     f"expected films of both {' and '.join(CLASS_NAMES)}. Add films to the empty class."
                 )
         return self
+
+
+def load_cached(path: Path, *, key: dict, build: Callable[[], XrayDataset]) -> XrayDataset:
+    """The data set kept at `path`, or a newly built one that is then kept there.
+
+    Args:
+        path: An `.npz` file, made on demand.
+        key: JSON values that decide the content: source, size, version of the read path, the listing.
+            A file made under another key is rebuilt; so is one that is torn.
+        build: Makes the data set where there is no valid file.
+
+    Returns:
+        The same arrays either way; many films are mapped from the file, see `film_array`. Where the disk is
+        full or read-only, the newly built set is returned and nothing is kept.
+    """
+    digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
+    kept = _read(path, digest)
+    if kept is not None:
+        return kept
+    dataset = build()
+    _write(path, digest, dataset)
+    is_in_memory = dataset.images.nbytes <= MAX_IN_MEMORY
+    return dataset if is_in_memory else _read(path, digest) or dataset
+
+
+def _read(path: Path, digest: str) -> XrayDataset | None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            if about["digest"] != digest:
+                return None
+            arrays = {name: file[name] for name in COLUMNS if name in file and name != "images"}
+            images = load_films(file, "images", path=path)
+        return XrayDataset(
+            images, **arrays, source=about["source"], split=about["split"], skipped=tuple(about["skipped"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None  # absent, torn or made by another program: the zip's own checksums tell
+
+
+def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
+    about = json.dumps(
+        {
+            "digest": digest,
+            "source": dataset.source,
+            "split": dataset.split,
+            "skipped": list(dataset.skipped),
+        }
+    )
+    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {name: getattr(dataset, name) for name in COLUMNS}
+        np.savez(temporary, about=about, **{name: a for name, a in arrays.items() if a is not None})
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # else the name may reach the disk before the films
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):  # a cache that cannot be kept costs time, not the run
+            temporary.unlink(missing_ok=True)

@@ -9,15 +9,148 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from pneumo_utils.data.dicom_frame import SYNTAXES, decode_frame
-from pneumo_utils.data.dicom_levels import to_levels
-from pneumo_utils.data.limits import MAX_BYTES, SEVERAL, UNREADABLE, check_count, check_size
-from pneumo_utils.data.quiet import quiet
+from pneumo_utils.data.formats import MAX_BYTES, SEVERAL, UNREADABLE, check_count, check_size, quiet
 from pneumo_utils.errors import ImageError
+
+_CHUNK = 1_000_000  # pixels looked up at a time, for the index becomes eight bytes for each
+_GREY = ("MONOCHROME1", "MONOCHROME2")
+_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+
+
+def to_levels(words: np.ndarray, tags) -> np.ndarray:
+    """uint8 (H, W) of the stored words.
+
+    Args:
+        words: uint8 or uint16 (H, W); of a colour image its luma, or uint8 (H, W, 3) of red, green and
+            blue.
+        tags: The elements that describe it.
+
+    Raises:
+        ImageError: The colours are of a rare kind, or a number that is needed makes no sense.
+    """
+    kind = str(tags.get("PhotometricInterpretation") or "MONOCHROME2")
+    if kind in _COLOUR and int(tags.get("SamplesPerPixel") or 1) == 3:
+        return np.array(Image.fromarray(np.ascontiguousarray(words)).convert("L"))
+    if words.ndim == 3 or kind not in _GREY:
+        raise ImageError("The DICOM image has colours of a rare kind; export the film as PNG.")
+    table = _build_table(words, tags, is_white_low=kind == "MONOCHROME1")
+    return _look_up(table, words)
+
+
+def _look_up(table: np.ndarray, words: np.ndarray) -> np.ndarray:
+    out = np.empty(words.shape, table.dtype)
+    rows = max(1, _CHUNK // words.shape[1])
+    for top in range(0, len(words), rows):
+        out[top : top + rows] = table[words[top : top + rows]]
+    return out
+
+
+def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
+    """uint8 (256,) or (65536,): the grey level of each word."""
+    # The stored bits may lie above others, such as an overlay's.
+    shift = max(0, int(tags.get("HighBit") or 0) + 1 - int(tags.BitsStored))
+    stored = _to_values(np.arange(256**words.dtype.itemsize) >> shift, tags)
+    values = _rescale(stored, tags)
+    is_padding = _find_padding(stored, tags)
+    levels = _through_window(values, tags)
+    if levels is None:
+        levels = _through_lut(values, tags)
+    if levels is None:
+        is_used = np.ones(len(values), bool)
+        if int(tags.BitsStored) > 8:
+            is_used = _find_used(words, len(values)) & ~is_padding
+        low, high = (values[is_used].min(), values[is_used].max()) if is_used.any() else (0.0, 0.0)
+        levels = (values - low) / ((high - low) or 1.0)
+    if not np.isfinite(levels).all():
+        raise ImageError(UNREADABLE)
+    levels = np.clip(levels, 0, 1)
+    if is_white_low or str(tags.get("PresentationLUTShape") or "") == "INVERSE":
+        levels = 1 - levels
+    return np.where(is_padding, 0, (levels * 255).round()).astype(np.uint8)
+
+
+def _to_values(words: np.ndarray, tags) -> np.ndarray:
+    """The number that each word stands for: its stored bits, signed or not."""
+    bits, is_signed = int(tags.BitsStored), int(tags.get("PixelRepresentation") or 0) == 1
+    values = words & (2**bits - 1)
+    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values) if is_signed else values
+
+
+def _find_padding(stored: np.ndarray, tags) -> np.ndarray:
+    """Where a word only fills the frame around the film."""
+    first = tags.get("PixelPaddingValue")
+    if first is None or first == "":
+        return np.zeros(len(stored), bool)
+    last = tags.get("PixelPaddingRangeLimit")
+    ends = np.array([int(first), int(first if last is None or last == "" else last)])
+    low, high = np.sort(_to_values(ends, tags))
+    return (stored >= low) & (stored <= high)
+
+
+def _find_used(words: np.ndarray, count: int) -> np.ndarray:
+    is_used = np.zeros(count, bool)
+    rows = max(1, _CHUNK // words.shape[1])
+    for top in range(0, len(words), rows):
+        is_used[words[top : top + rows]] = True
+    return is_used
+
+
+def _rescale(stored: np.ndarray, tags) -> np.ndarray:
+    if tags.get("ModalityLUTSequence"):
+        return _apply_lut(stored, tags.ModalityLUTSequence[0], tags)[0]
+    slope, intercept = (_first_number(tags, name) for name in ("RescaleSlope", "RescaleIntercept"))
+    return stored * (1.0 if slope is None else slope) + (intercept or 0.0)
+
+
+def _through_window(values: np.ndarray, tags) -> np.ndarray | None:
+    """0 to 1 as DICOM PS3.3 C.11.2 says; None without a window that makes sense."""
+    center, width = (_first_number(tags, name) for name in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None or not width > 0:
+        return None
+    function = str(tags.get("VOILUTFunction") or "LINEAR")
+    if function == "SIGMOID":
+        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
+    if function == "LINEAR_EXACT":
+        return (values - center) / width + 0.5
+    if width <= 1:
+        return (values > center - 0.5).astype(float)
+    return (values - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _through_lut(values: np.ndarray, tags) -> np.ndarray | None:
+    if not tags.get("VOILUTSequence"):
+        return None
+    out, highest = _apply_lut(values, tags.VOILUTSequence[0], tags)
+    return out / highest
+
+
+def _apply_lut(values: np.ndarray, item, tags) -> tuple[np.ndarray, int]:
+    """The entries for the values, the ends for those outside; and the highest entry there can be."""
+    count, first, bits = (int(number) for number in item.LUTDescriptor)
+    entries = item.LUTData
+    if isinstance(entries, bytes):
+        entries = np.frombuffer(entries, "<u2")
+    entries = np.asarray(entries, np.float64).ravel()[: count % 2**16 or 2**16]
+    if int(tags.get("PixelRepresentation") or 0) == 1 and first >= 2**15:
+        first -= 2**16
+    index = np.clip(np.nan_to_num(values) - first, 0, len(entries) - 1).astype(int)
+    return entries[index], 2**bits - 1
+
+
+def _first_number(tags, name: str) -> float | None:
+    """The first value of an element, if it is a finite number."""
+    values = tags.get(name)
+    if values is None or values == "":
+        return None
+    number = float(values if isinstance(values, (int, float, str)) else values[0])
+    return number if np.isfinite(number) else None
+
 
 MAX_VALUE_BYTES = 300_000  # of one element that is kept; a lookup table of 65,536 entries has 131,072
 MAX_READS = 100_000  # two for an element; a radiograph has some hundreds of elements

@@ -4,13 +4,180 @@ A phantom is a sum of densities (soft tissue, bone, less where there is air) see
 fills air, so an opacity shows only inside a lung. Nothing measured on phantoms says anything about patients.
 """
 
+import math
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
 
 from pneumo_utils.data.dataset import SPLITS, XrayDataset
-from pneumo_utils.data.phantom import Patient, draw_film
 from pneumo_utils.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Who is drawn: anatomy as values for each name in `synthetic.ANATOMY`, and what fills the air."""
+
+    key: str
+    subtype: str
+    num_films: int
+    anatomy: SimpleNamespace
+    texture: np.ndarray  # float (32, 32) in 0 to 1, the random field that strands and fluff are cut from
+    spots: np.ndarray  # float (K, 4): x, y, radius, strength of each opacity; K is 0 if normal
+
+
+def draw_film(
+    patient: Patient, film: SimpleNamespace, *, image_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """One film of a patient.
+
+    Args:
+        patient: Whose.
+        film: One value for each name in `synthetic.FILM`: pose, breath and exposure.
+        image_size: Height and width, pixels.
+        rng: Source of the grain.
+
+    Returns:
+        uint8 (image_size, image_size).
+    """
+    # Below 64 pixels ribs are narrower than a pixel: draw at twice the size and average, against moire.
+    factor = 2 if image_size < 64 else 1
+    x, y = _make_grid(image_size * factor, film)
+    anatomy = patient.anatomy
+    air = _make_air(x, y, anatomy=anatomy, inspiration=film.inspiration)
+    air *= 1 - film.course * _make_opacity(x, y, patient=patient)
+    tissue = _make_tissue(x, y, anatomy=anatomy)
+    inside = np.minimum(4 * tissue, 1)  # no bone and no air outside the skin
+    density = tissue + inside * (_make_bones(x, y, anatomy=anatomy) - air)
+    density = density.reshape(image_size, factor, image_size, factor).mean((1, 3))
+    return _expose(density, film, rng=rng)
+
+
+def _make_grid(size: int, film: SimpleNamespace) -> tuple[np.ndarray, np.ndarray]:
+    """x and y on the patient, float32 (size, size) each."""
+    line = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
+    # The inverse of the film's pose: where on the patient each pixel looks.
+    u, v = (line[None, :] - film.shift_x) * film.stretch, line[:, None] - film.shift_y
+    turn = math.radians(film.turn_deg)
+    cos, sin = math.cos(turn) / film.zoom, math.sin(turn) / film.zoom
+    return cos * u + sin * v, cos * v - sin * u
+
+
+def _edge(distance: np.ndarray, width: float) -> np.ndarray:
+    """1 well inside (distance above 0), 0 well outside, a smooth step of about `width` to either side."""
+    step = np.minimum(np.maximum(distance / (3 * width) + 0.5, 0), 1)
+    return step * step * (3 - 2 * step)
+
+
+def _bump(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+    return np.exp(-(x * x + y * y) / (radius * radius))
+
+
+def _make_air(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace, inspiration: float) -> np.ndarray:
+    """Air along the ray, 0 to about 0.6: two lung fields and the windpipe."""
+    side, t = np.sign(x), np.abs(x)
+    u = (t - 0.40 - 0.07 * y) / (anatomy.lung_width + 0.05 * y)
+    v = (y - 0.12) / anatomy.lung_height
+    u2, v2 = u * u, v * v
+    field = _edge(1 - np.sqrt(np.sqrt(u2 * u2 + v2 * v2 + u2 * v2)), 0.10)  # between an ellipse and a box
+    # The liver lifts the dome on the patient's right.
+    dome = anatomy.base + inspiration + 0.025 * side - anatomy.dome * (1 - ((t - 0.36) / 0.40) ** 2)
+    field *= _edge(dome - y, 0.03)
+    heart = _edge(1 - _heart_radius(x, y) / anatomy.heart, 0.07)
+    middle = anatomy.mediastinum + anatomy.thymus * np.exp(-(((y + 0.32) / 0.16) ** 2))
+    knob = _edge(0.085 - np.hypot(x - 0.13, y + 0.25), 0.025)
+    field *= (1 - 0.9 * heart) * _edge(t - middle, 0.03) * (1 - 0.7 * knob)
+    field *= 0.75 + 0.25 * np.sqrt(np.clip(1 - u2, 0, 1))
+    field *= 1 - anatomy.veil - anatomy.vessels * _make_vessels(x, y, anatomy=anatomy)
+    windpipe = _edge(0.045 - np.abs(x), 0.02) * _edge(-0.18 - y, 0.06)
+    gas = _bump(x - 0.38, 1.5 * (y - anatomy.base - 0.04), 0.13)
+    return 0.6 * field + 0.12 * windpipe + anatomy.gas * gas
+
+
+def _heart_radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """0 at the middle of a heart of size 1, 1 on its outline."""
+    u, v = x - 0.11, y - 0.30
+    return np.hypot((0.87 * u + 0.5 * v) / 0.37, (0.87 * v - 0.5 * u) / 0.27)
+
+
+def _make_vessels(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+    """Branches from each hilum, finer outwards; 0 to about 1.5."""
+    u, v = np.abs(x) - 0.17, y - 0.02
+    radius, angle = np.hypot(u, v), np.arctan2(v, u) + 0.35 * np.sign(x)
+    tree = 1.2 * _bump(u, v, 0.12)
+    fade = 1.4 * radius / (radius + 0.1) * np.exp(-radius / 0.3)
+    wobble = 1.2 * np.sin(12 * radius + anatomy.branch[0])
+    for count, phase, bend in zip((6, 9, 13), anatomy.branch, (5, -8, 11), strict=True):
+        branch = np.clip(np.cos(count * angle + phase + bend * radius + wobble), 0, 1)
+        tree += fade * branch * branch
+    return tree
+
+
+def _make_tissue(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+    """Soft tissue along the ray: trunk, neck, heart and great vessels, belly, breasts and a nipple."""
+    t = np.abs(x)
+    half_width = anatomy.body * (0.26 + 0.72 * _edge(y + 0.80 - 0.12 * t, 0.10)) - 0.06 * _edge(y + 0.1, 0.25)
+    depth = np.sqrt(np.clip(1 - (t / half_width) ** 2, 0, 1))
+    tissue = _edge(half_width - t, 0.03) * (0.42 + 0.30 * depth)
+    tissue += 0.10 * _edge(0.13 - t, 0.06) + 0.08 * _edge(1 - _heart_radius(x, y) / anatomy.heart, 0.2)
+    tissue += 0.10 * _edge(y - anatomy.base, 0.25)
+    tissue += anatomy.breast * 0.6 * _edge(1 - np.hypot((t - 0.45) / 0.33, (y - 0.38) / 0.27), 0.12)
+    tissue += anatomy.nipple * _bump(x - 0.45 * anatomy.nipple_side, y - 0.36, 0.05)
+    return tissue
+
+
+def _make_bones(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+    """Ribs, collar bones, shoulder blades and the spine."""
+    t = np.abs(x)
+    cage = _edge(1 - np.hypot(t / 0.86, (y - 0.12) / 1.0), 0.06) * _edge(0.78 - y, 0.1)
+    out = np.maximum(t - 0.15, 0)
+    back = y - anatomy.rib_slope * out * (1.1 + 0.5 * out)
+    front = y + 0.9 * anatomy.rib_slope * (t - 0.55) - 0.35 * (t - 0.55) ** 2
+    ribs = np.zeros_like(x)
+    for path, strength in ((back, 1.0), (front, 0.45 * _edge(t - 0.28, 0.08))):
+        wave = np.cos(2 * np.pi * (path / anatomy.rib_gap + anatomy.rib_phase))
+        ribs += strength * _edge(wave - 0.1, 0.35) * (1.15 - 0.4 * np.clip(wave, 0, 1))  # the rim is denser
+    collar = y - anatomy.clavicle + 0.035 * np.sin(6 * (t - 0.1)) + 0.20 * (t - 0.1)
+    collar = _edge(0.035 - np.abs(collar), 0.018) * _edge(0.305 - np.abs(t - 0.395), 0.03)
+    spine = _edge(0.075 - t, 0.02) * (0.75 + 0.25 * np.cos(2 * np.pi * y / 0.16))
+    scapula = _edge(1 - np.hypot((t - 0.80) / 0.20, (y + 0.25) / 0.38), 0.15)
+    return anatomy.bone * (cage * ribs + 1.6 * collar + 0.8 * spine) + anatomy.scapula * scapula
+
+
+def _make_opacity(x: np.ndarray, y: np.ndarray, *, patient: Patient) -> np.ndarray:
+    """Share of the air that is filled, 0 to below 1."""
+    fluid = np.zeros_like(x)
+    if not len(patient.spots):
+        return fluid
+    if patient.subtype == "viral":
+        strands = 1 - np.abs(2 * _make_texture(x, y, field=patient.texture, cell=0.075) - 1)
+        texture = 0.35 + 0.65 * strands * strands
+    else:
+        texture = 0.5 + _make_texture(x, y, field=patient.texture, cell=0.11)
+    for spot_x, spot_y, radius, strength in patient.spots.tolist():
+        fluid += strength * _bump(x - spot_x, y - spot_y, radius)
+    return np.clip(fluid * texture, 0, 0.85)
+
+
+def _make_texture(x: np.ndarray, y: np.ndarray, *, field: np.ndarray, cell: float) -> np.ndarray:
+    """`field` spread over the film at `cell` units a value, smooth in between."""
+    u, v = (x + 2) / cell, (y + 2) / cell
+    i, j = u.astype(np.int64), v.astype(np.int64)
+    p, q = u - i, v - j
+    p, q = p * p * (3 - 2 * p), q * q * (3 - 2 * q)
+    i, j, n = i % len(field), j % len(field), len(field)
+    below, above = (j + 1) % n, (i + 1) % n
+    top = field[j, i] * (1 - p) + field[j, above] * p
+    return top * (1 - q) + (field[below, i] * (1 - p) + field[below, above] * p) * q
+
+
+def _expose(density: np.ndarray, film: SimpleNamespace, *, rng: np.random.Generator) -> np.ndarray:
+    """Density to grey levels: automatic exposure, so that mean grey does not give the label away."""
+    grey = (density - density.mean()) / density.std() * film.contrast + film.level
+    grey = np.clip(grey, 0, 1) ** film.gamma
+    grain = rng.standard_normal(grey.shape, dtype=np.float32) * film.noise
+    return (np.clip(grey + grain, 0, 1) * 255).round().astype(np.uint8)
+
 
 PNEUMONIA_SHARE = 0.6
 """Share of patients with pneumonia, in every split."""

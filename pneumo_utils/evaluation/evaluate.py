@@ -8,7 +8,7 @@ import torch
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
-from pneumo_utils.evaluation.stretch import compute_stretch_losses
+from pneumo_utils.evaluation.robustness import compute_stretch_losses
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import get_versions, make_accelerator

@@ -1,17 +1,299 @@
-"""Figures from labels and probabilities, over all films at once, with 95 % intervals by patient."""
+"""Metrics of predictions with 95 % intervals: a weighted bootstrap by patient."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.bootstrap import (
-    NUM_DRAWS,
-    compute_draws,
-    compute_interval,
-    draw_patient_weights,
-)
-from pneumo_utils.evaluation.predictions import Predictions, check_labels_and_probs
-from pneumo_utils.evaluation.weighted import compute_weighted_figures
+from pneumo_utils.errors import PneumoError, UsageError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Labels and probabilities of N films, and what is known of them.
+
+    Attributes:
+        labels: int (N,), 0 or 1.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        patients: str (N,), none empty; films of one patient are drawn together.
+        names: str (N,).
+
+    Raises:
+        PneumoError: There is no film, a label is not 0 or 1, a probability is outside 0 to 1 or not a
+            number, a film has no patient, or the arrays differ in length.
+    """
+
+    labels: np.ndarray
+    probs: np.ndarray
+    patients: np.ndarray
+    names: np.ndarray
+
+    def __post_init__(self):
+        check_labels_and_probs(self.labels, self.probs)
+        for name in ("patients", "names"):
+            if np.shape(getattr(self, name)) != np.shape(self.labels):
+                raise PneumoError(
+                    f"{name} has shape {np.shape(getattr(self, name))}; expected one a film, ({len(self)},)."
+                )
+        for patient, name in zip(self.patients, self.names, strict=True):
+            if not isinstance(patient, str) or not patient.strip():
+                raise PneumoError(
+                    f"The film {name} has the patient key {patient!r}; expected a text that is not empty. "
+                    "Where the patient is not known, give each film a key of its own."
+                )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_patients(self) -> int:
+        """Different patients, 1 or more."""
+        return len(np.unique(self.patients))
+
+
+def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> np.ndarray:
+    """The worst errors.
+
+    Args:
+        predictions: Of N films.
+        threshold: Call it pneumonia when prob >= threshold.
+        count: At most so many.
+
+    Returns:
+        int64 (K,), K of `count` or fewer: the wrongly judged films, those furthest from their label first.
+    """
+    labels, probs = np.asarray(predictions.labels), np.asarray(predictions.probs)
+    wrong = np.flatnonzero((probs >= threshold) != (labels == 1))
+    return wrong[np.argsort(-np.abs(probs - labels)[wrong], kind="stable")][:count]
+
+
+def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
+    """Refuses what no figure can be computed from.
+
+    Args:
+        labels: Expected int (N,), 0 or 1, with N of 1 or more.
+        probs: Expected float (N,), P(pneumonia) in 0 to 1.
+
+    Raises:
+        PneumoError: They are not that.
+    """
+    labels, probs = np.asarray(labels), np.asarray(probs)
+    if labels.ndim != 1 or labels.shape != probs.shape:
+        raise PneumoError(
+            f"labels have shape {labels.shape} and probs {probs.shape}; expected one of each a film, (N,)."
+        )
+    if not len(labels):
+        raise PneumoError("There is no film to judge; expected one or more. Check the split and the folder.")
+    if not np.isin(labels, (0, 1)).all():
+        found = ", ".join(map(str, np.unique(labels)[:5]))
+        raise PneumoError(f"The labels are {found}; expected 0 (NORMAL) and 1 (PNEUMONIA) only.")
+    if not np.isfinite(probs).all() or probs.min() < 0 or probs.max() > 1:
+        raise PneumoError("A probability is outside 0 to 1 or not a number; check the model's weights.")
+
+
+def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -> None:
+    """Refuses films of one class where both are needed.
+
+    Args:
+        labels: int (N,), 0 or 1.
+        purpose: What needs them, the start of the message.
+        num_each: Films that each class must have.
+
+    Raises:
+        PneumoError: A class has fewer.
+    """
+    counts = [int(np.sum(np.asarray(labels) == label)) for label in (0, 1)]
+    if min(counts) < num_each:
+        found = " and ".join(f"{count} {name}" for count, name in zip(counts, CLASS_NAMES, strict=True))
+        raise PneumoError(f"{purpose} needs {num_each} or more films of each class; got {found}.")
+
+
+NUM_BINS = 15
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The weights of films, gathered by probability.
+
+    Attributes:
+        probs: float (K,), the different probabilities, from the lowest to the highest.
+        positive: float (D, K), the weight of the PNEUMONIA films of each probability, row by row.
+        negative: float (D, K), of the NORMAL films.
+    """
+
+    probs: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+    def sum_from_top(self) -> tuple[np.ndarray, np.ndarray]:
+        """True and false positives, (D, K) each, as the threshold falls from the highest probability."""
+        return self.positive[:, ::-1].cumsum(1), self.negative[:, ::-1].cumsum(1)
+
+
+def rank_films(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> Ranking:
+    """Gathers films by probability.
+
+    Args:
+        labels: int (N,), 0 or 1.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        weights: float (D, N), how often each film counts in each of D rows.
+    """
+    order = np.argsort(probs)
+    distinct, starts = np.unique(np.asarray(probs)[order], return_index=True)
+    ill = np.asarray(labels)[order] == 1
+    drawn = weights[:, order]
+    positive, negative = (np.add.reduceat(drawn * kept, starts, axis=1) for kept in (ill, ~ill))
+    return Ranking(distinct, positive, negative)
+
+
+def compute_weighted_figures(
+    labels: np.ndarray, probs: np.ndarray, weights: np.ndarray, *, threshold: float
+) -> dict[str, np.ndarray]:
+    """The figures of each row of weights.
+
+    Args:
+        labels: int (N,), 0 or 1.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        weights: float (D, N), 0 or more, each row with a sum above 0.
+        threshold: Call it pneumonia when prob >= threshold.
+
+    Returns:
+        By name, float (D,); NaN where a row leaves a figure undefined. All are 0 to 1; for brier and ece 0
+        is best, for the others 1.
+
+    Raises:
+        UsageError: The threshold is not a number.
+
+    Source:
+        Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).
+    """
+    if np.isnan(threshold):
+        raise UsageError("The threshold is not a number; expected one, 0 to 1 as a rule.")
+    ill, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
+    tp, fn = weights @ (called & ill), weights @ (~called & ill)
+    fp, tn = weights @ (called & ~ill), weights @ (~called & ~ill)
+    total, ranking = tp + fn + fp + tn, rank_films(labels, probs, weights)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+        return {
+            "accuracy": (tp + tn) / total,
+            "auroc": _compute_auroc(ranking),
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "precision": tp / (tp + fp),
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            "npv": tn / (tn + fn),
+            "auprc": _compute_auprc(ranking),
+            "brier": weights @ (np.float64(probs) - ill) ** 2 / total,
+            "ece": _compute_ece(ranking),
+        }
+
+
+def _compute_auroc(ranking: Ranking) -> np.ndarray:
+    """Share of (pneumonia, normal) pairs ranked rightly, ties counting half."""
+    below = ranking.negative.cumsum(1) - ranking.negative
+    pairs = ranking.positive.sum(1) * ranking.negative.sum(1)
+    return (ranking.positive * (below + ranking.negative / 2)).sum(1) / pairs
+
+
+def _compute_auprc(ranking: Ranking) -> np.ndarray:
+    """Average precision: the precision at each step down, weighted by the pneumonias that it adds."""
+    tp, fp = ranking.sum_from_top()
+    precision = tp / np.maximum(tp + fp, np.finfo(np.float64).tiny)  # 0 where nothing is called yet
+    average = (ranking.positive[:, ::-1] * precision).sum(1) / tp[:, -1]
+    return np.where(fp[:, -1] > 0, average, np.nan)  # without a normal film every ranking would score 1
+
+
+def assign_bins(ranking: Ranking, num_bins: int) -> np.ndarray:
+    """Equal-mass bins: a probability's bin follows from the share of films that have a lower one.
+
+    Args:
+        ranking: Of D rows and K probabilities.
+        num_bins: 1 or more.
+
+    Returns:
+        int (D, K), 0 to num_bins - 1; films that tie share a bin, so that a bin can stay empty.
+    """
+    mass = ranking.positive + ranking.negative
+    below = mass.cumsum(1) - mass
+    bins = (num_bins * below / mass.sum(1, keepdims=True)).astype(np.int64)
+    return np.minimum(bins, num_bins - 1)  # a weight of zero above all others would open a bin of its own
+
+
+def _compute_ece(ranking: Ranking) -> np.ndarray:
+    """Expected calibration error: mean over films of |mean prob - share of pneumonia| in a film's bin."""
+    excess = ranking.probs * (ranking.positive + ranking.negative) - ranking.positive
+    rows = np.arange(len(excess))[:, None] * NUM_BINS
+    places = (rows + assign_bins(ranking, NUM_BINS)).ravel()
+    sums = np.bincount(places, weights=excess.ravel(), minlength=len(excess) * NUM_BINS)
+    total = (ranking.positive + ranking.negative).sum(1)
+    return np.abs(sums.reshape(-1, NUM_BINS)).sum(1) / total
+
+
+NUM_DRAWS = 2000
+BLOCK_CELLS = 200_000
+"""Weights that are worked on at a time, 1.6 MB: they stay in the processor's cache, and a large test set does
+not need gigabytes."""
+
+
+def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> np.ndarray:
+    """Bootstrap draws: how often each film counts when patients are drawn with replacement.
+
+    Args:
+        patients: str (N,).
+        num_draws: D, 1 or more.
+        seed: The same seed gives the same draws, so that two models can be compared draw by draw.
+
+    Returns:
+        float64 (D, N), whole numbers; films of one patient share theirs.
+
+    Raises:
+        UsageError: `num_draws` is below 1.
+    """
+    if num_draws < 1:
+        raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
+    unique, index = np.unique(patients, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=num_draws)
+    return counts[:, index].astype(np.float64)
+
+
+def compute_draws(
+    predictions: Predictions, weights: np.ndarray, *, threshold: float
+) -> dict[str, np.ndarray]:
+    """The figures of each bootstrap draw, all draws at once.
+
+    Args:
+        predictions: Of N films.
+        weights: float (D, N), from `draw_patient_weights`.
+        threshold: Call it pneumonia when prob >= threshold.
+
+    Returns:
+        For each name in `METRICS`, float (D,); NaN where a draw leaves a figure undefined.
+    """
+    parts = [
+        compute_weighted_figures(predictions.labels, predictions.probs, block, threshold=threshold)
+        for block in np.array_split(weights, -(-weights.size // BLOCK_CELLS))
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def compute_interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """95 % percentile interval of a figure.
+
+    Args:
+        values: float (D,), the figure in each draw; draws that leave it undefined (NaN) are left out.
+
+    Returns:
+        The 2.5 and the 97.5 percentile; None and None where no draw defines the figure.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None, None
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
 
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
 METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")

@@ -1,9 +1,18 @@
-"""The results file, and the tables that are made from it and never by hand."""
+"""The ablation: each recipe and each regulariser over several seeds, on validation and on the official test.
+
+Every choice of a run (epoch, flip averaging, temperature, thresholds) is made on validation; the test
+figures are written down for what was chosen, and nothing is chosen by them. A run that is finished is a file,
+so that a table can be stopped, resumed and shared between processes.
+"""
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from pneumo_utils.config import Folders
 from pneumo_utils.errors import PneumoError
 
 COLUMNS = ("data", "split", "films", "model", "start", "threshold", "accuracy %", "AUROC")
@@ -105,3 +114,161 @@ def write_between(mark: str, text: str, page_path: Path) -> None:
         )
     before, after = page.split(start)[0], page.split(end)[1]
     page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Figures that somebody published, on the 624 films of the official test split of ChestXRay2017.
+
+    Attributes:
+        name: The model and whose it is.
+        accuracy: 0 to 1.
+        auroc: 0 to 1.
+        where: Where the figures stand, as Markdown.
+    """
+
+    name: str
+    accuracy: float
+    auroc: float
+    where: str
+
+
+MEDMNIST = "[arXiv 2110.14795](https://arxiv.org/abs/2110.14795)"
+PUBLISHED = (
+    Published("ResNet-18 at 224 px, MedMNIST v2", 0.864, 0.956, MEDMNIST),
+    Published(
+        "ResNet-18 at 224 px, MedMNIST+", 0.911, 0.980, "[arXiv 2404.15786](https://arxiv.org/abs/2404.15786)"
+    ),
+    Published(
+        "Kermany et al., Cell 2018",
+        0.928,
+        0.968,
+        "[doi 10.1016/j.cell.2018.02.010](https://doi.org/10.1016/j.cell.2018.02.010)",
+    ),
+    Published("Google AutoML Vision, MedMNIST v2", 0.946, 0.991, MEDMNIST),
+)
+
+
+def format_beside_published(rows: list[dict]) -> str:
+    """A Markdown table of models with their intervals, published ones, and the rival that sees no film.
+
+    Args:
+        rows: Of one test split, 1 or more, from `evaluate`; other films than the official ones are named.
+
+    Returns:
+        Lines with no line break at the end.
+    """
+    lines = ["| model | accuracy % | AUROC | where |", "|" + " --- |" * 4]
+    for row in rows:
+        where = "here" if row["data"] == "chestxray2017" else f"here, on other films: {describe_data(row)}"
+        lines.append(
+            f"| **ours**: `{row['model']}` | {format_percent(row, 'accuracy')} | "
+            f"{format_share(row, 'auroc')} | {where} |"
+        )
+    for other in PUBLISHED:
+        lines.append(f"| {other.name} | {100 * other.accuracy:.1f} | {other.auroc:.3f} | {other.where} |")
+    confusion = rows[0]["confusion"]
+    ill = (confusion["tp"] + confusion["fn"]) / rows[0]["n"]
+    lines.append(f"| calling every film pneumonia | {100 * ill:.1f} | 0.500 | |")
+    return "\n".join(lines)
+
+
+REPOSITORY = Path(__file__).parents[2]
+FIGURES = ("val_auroc", "stress_auroc", "test_auroc", "auroc_gap", "val_accuracy", "test_accuracy")
+FIGURES += ("screening_sensitivity", "screening_specificity", "stretch_auroc_loss")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One row over its seeds.
+
+    Attributes:
+        row: Its name.
+        seeds: Of the runs behind it.
+        mean: Mean of each of `FIGURES`.
+        spread: Standard deviation over seeds (with n - 1) of each; NaN for a single seed.
+        records: The runs.
+    """
+
+    row: str
+    seeds: tuple[int, ...]
+    mean: dict[str, float]
+    spread: dict[str, float]
+    records: tuple[dict, ...]
+
+
+def load_records(path: Path) -> list[dict]:
+    """The runs that `gather_records` put into one file.
+
+    Raises:
+        PneumoError: The file is not there or is damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["runs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PneumoError(f"{path} is not a table of runs ({error}). Run `pneumo ablation`.") from error
+
+
+def load_stored_records(folders: Folders) -> list[dict]:
+    """The runs of `results/ablation.json` in the project's folder, else those that the repository brings.
+
+    Raises:
+        PneumoError: There are none, or the file is damaged.
+    """
+    own = folders.stored_ablation
+    return load_records(own if own.is_file() else Folders(REPOSITORY).stored_ablation)
+
+
+def summarise(records: list[dict]) -> list[Summary]:
+    """Mean and spread over the seeds of each row, in the order of the rows' first runs."""
+    summaries = []
+    for row in dict.fromkeys(record["row"] for record in records):
+        runs = tuple(record for record in records if record["row"] == row)
+        figures = [get_figures(record) for record in runs]
+        values = {name: np.array([figure[name] for figure in figures]) for name in FIGURES}
+        mean = {name: float(value.mean()) for name, value in values.items()}
+        spread = {
+            name: float(value.std(ddof=1)) if len(value) > 1 else float("nan")
+            for name, value in values.items()
+        }
+        summaries.append(Summary(row, tuple(record["seed"] for record in runs), mean, spread, runs))
+    return summaries
+
+
+def get_figures(record: dict) -> dict[str, float]:
+    """The figures of one run that the table and the figure show, by the names in `FIGURES`."""
+    val, test = record["val"], record["test"]
+    return {
+        "val_auroc": val["auroc"],
+        "stress_auroc": val["stress_auroc"],
+        "test_auroc": test["auroc"],
+        "auroc_gap": val["auroc"] - test["auroc"],
+        "val_accuracy": val["accuracy"],
+        "test_accuracy": test["accuracy"],
+        "screening_sensitivity": test["screening"]["sensitivity"],
+        "screening_specificity": test["screening"]["specificity"],
+        "stretch_auroc_loss": max(test["stretch_auroc_loss"].values()),
+    }
+
+
+def format_summary(summaries: list[Summary]) -> str:
+    """A Markdown table, mean +- spread over seeds."""
+    columns = ("run", "start", "seeds", "val AUROC", "stress AUROC", "test AUROC", "test accuracy %")
+    columns += ("screening: sensitivity % / specificity %", "AUROC lost by stretch")
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for summary in summaries:
+        start = "ImageNet weights" if summary.records[0]["pretrained"] else "random weights"
+        cells = [f"`{summary.row}`", start, str(len(summary.seeds))]
+        cells += [_show(summary, name, 1, ".4f") for name in ("val_auroc", "stress_auroc", "test_auroc")]
+        cells.append(_show(summary, "test_accuracy", 100, ".1f"))
+        screening = [
+            f"{summary.mean[f'screening_{name}'] * 100:.1f}" for name in ("sensitivity", "specificity")
+        ]
+        cells += [" / ".join(screening), _show(summary, "stretch_auroc_loss", 1, ".4f")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _show(summary: Summary, name: str, factor: float, form: str) -> str:
+    text = f"{summary.mean[name] * factor:{form}}"
+    return text if len(summary.seeds) < 2 else f"{text} ± {summary.spread[name] * factor:{form}}"

@@ -11,9 +11,7 @@ import numpy as np
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.bootstrap import NUM_DRAWS
-from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics
-from pneumo_utils.evaluation.predictions import Predictions
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, compute_intervals, compute_metrics
 
 FIGURES = {"sensitivity": 1, "specificity": 0}
 """The figures that are compared, and the label of the films that each is computed from."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pneumo_utils.errors import PneumoError, first_line
-from pneumo_utils.models.tensors import load_tensors
+from pneumo_utils.models.checkpoint import load_tensors
 
 
 class FinetunedBackbone(nn.Module, ABC):

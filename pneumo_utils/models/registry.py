@@ -2,12 +2,34 @@
 
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.cnn import CnnBaseline
 from pneumo_utils.models.efficientnet import TIMM_PREFIX, EfficientnetLite0Finetune, TimmFinetune
 from pneumo_utils.models.resnet import ResnetFinetune
+
+
+class Ensemble(nn.Module):
+    """The mean logit of networks that differ in their seed.
+
+    Args:
+        members: Two or more, each mapping (B, 1, H, W) to logits (B,).
+
+    Source:
+        Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in
+        the place of probabilities, so that one temperature still calibrates the whole.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of pneumonia, float (B,), for normalised films (B, 1, H, W)."""
+        return torch.stack([member(images) for member in self.members]).mean(0)
+
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cnn_baseline": CnnBaseline,

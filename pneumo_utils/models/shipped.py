@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnxruntime
+from onnxruntime import InferenceSession
+from safetensors.numpy import load_file, save_file
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.checkpoint import (
@@ -16,12 +20,71 @@ from pneumo_utils.models.checkpoint import (
     Checkpoint,
     from_values,
     load_checkpoint,
-    to_values,
 )
-from pneumo_utils.models.halves import load_halves, save_halves
 
 if TYPE_CHECKING:
     import torch
+
+
+def open_session(
+    graph: bytes, weights: Mapping[str, np.ndarray] | None = None, *, num_threads: int | None = None
+) -> InferenceSession:
+    """A session on the CPU; several threads may run it at once.
+
+    Args:
+        graph: An ONNX file, whole or without its weights, as `onnx_graph.make_graph` returns it.
+        weights: By name, what the graph lacks; whole numbers are passed over, as they only count batches.
+            They are there before the graph is optimised, so that batch normalisation is folded into the
+            convolutions.
+        num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
+            `OMP_NUM_THREADS` says, else the number of cores.
+
+    Raises:
+        Exception: The graph is damaged, or the weights do not fit it, in ONNX Runtime's own words.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = num_threads or _count_threads()
+    # Threads that wait by spinning would take the cores from those that decode the next films.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if weights:
+        floats = {name: value for name, value in weights.items() if value.dtype.kind == "f"}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
+        options.add_external_initializers(list(floats), values)
+    return InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _count_threads() -> int:
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # further numbers are for nested parts
+    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
+
+
+def save_halves(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Writes weights by name; whole numbers stay as they are.
+
+    Args:
+        state: On the CPU.
+        path: A `.safetensors` file, in a folder that is there.
+    """
+    halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    save_file({name: value.contiguous().numpy() for name, value in halves.items()}, path)
+
+
+def load_halves(path: Path) -> dict[str, np.ndarray]:
+    """The inverse of `save_halves`, in float32.
+
+    Raises:
+        ValueError: A weight is not finite; half precision ends at 65504.
+        Exception: The file is absent or damaged, in safetensors' own words.
+    """
+    arrays = {
+        name: value.astype(np.float32) if value.dtype.kind == "f" else value
+        for name, value in load_file(path).items()
+    }
+    if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise ValueError("it holds weights that are not finite")
+    return arrays
+
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -60,40 +123,6 @@ class ShippedWeights(Mapping):
 def list_shipped() -> list[str]:
     """Names of the models that come with the package, sorted."""
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
-
-
-def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The weights as they will be after a trip through half precision; whole numbers stay as they are."""
-    return {
-        name: value.half().float() if value.is_floating_point() else value
-        for name, value in checkpoint.state.items()
-    }
-
-
-def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path = WEIGHTS) -> Path:
-    """Writes `<model>.safetensors` in half precision, its graph `<model>.onnx` and `<model>.json`.
-
-    Args:
-        checkpoint: The model, its weights already rounded and its choices made on those.
-        card: Plain values about it, kept beside the checkpoint's own.
-        folder: Where to.
-
-    Returns:
-        The path of the card.
-
-    Raises:
-        UsageError: The packages that write ONNX are not installed.
-    """
-    from pneumo_utils.models.onnx_graph import make_graph
-
-    graph = make_graph(checkpoint.config.model, image_size=checkpoint.transform.image_size)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{checkpoint.model_name}.onnx").write_bytes(graph)
-    save_halves(checkpoint.state, folder / f"{checkpoint.model_name}.safetensors")
-    path = folder / f"{checkpoint.model_name}.json"
-    content = {"checkpoint": to_values(checkpoint), "card": card}
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return path
 
 
 def load_shipped(name: str, folder: Path = WEIGHTS) -> Checkpoint:

@@ -1,11 +1,15 @@
 """`Trainer`: the moving parts of one run, and one epoch of them."""
 
+import functools
+import gc
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumo_utils.config import TrainConfig
@@ -17,8 +21,127 @@ from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.runtime import get_random_state, set_random_state
 from pneumo_utils.training.frozen_features import FrozenFeatures
-from pneumo_utils.training.optimizer import list_blocks, make_optimizer, make_schedule
-from pneumo_utils.training.processes import Processes
+
+
+class Processes:
+    """The processes that train one model together; most often there is only one.
+
+    Each draws the same batches and the same augmentation, takes every n-th film of a batch, and judges every
+    n-th film of validation, so that a figure is one over all films, each counted once. Batch normalisation
+    sees the films of its own process alone. A run is started by `accelerate launch` or `torchrun`.
+
+    Args:
+        accelerator: An `accelerate.Accelerator`.
+    """
+
+    def __init__(self, accelerator):
+        self.accelerator = accelerator
+        self.rank, self.number = accelerator.process_index, accelerator.num_processes
+
+    def take_share(self, values):
+        """The films of this process: an array or tensor (N, ...), its first axis thinned out."""
+        return values[self.rank :: self.number]
+
+    def compute_mean(self, loss: torch.Tensor) -> float:
+        """The mean over all processes."""
+        if self.number == 1:
+            return loss.item()
+        return self.accelerator.reduce(loss.detach(), "mean").item()
+
+    def align_buffers(self, model: nn.Module) -> None:
+        """Gives all processes the buffers of the first: normalisation statistics are each one's own."""
+        if self.number > 1:
+            for buffer in model.buffers():
+                torch.distributed.broadcast(buffer, src=0)
+
+    def join(self, share: np.ndarray) -> np.ndarray:
+        """The values of all films, float64 (N,), in their order, from each process's share of them."""
+        if self.number == 1:
+            return share
+        shares = [None] * self.number
+        torch.distributed.all_gather_object(shares, share)
+        joined = np.empty(sum(map(len, shares)))
+        for rank, part in enumerate(shares):
+            joined[rank :: self.number] = part
+        return joined
+
+
+def list_blocks(model: nn.Module) -> list[nn.Module]:
+    """The parts of a model below its head, from the film up; a network without a backbone is one part."""
+    return model.blocks if hasattr(model, "blocks") else [model.features]
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
+    """AdamW with one group of parameters a block and one for the head, the head last.
+
+    In `two_stage` the rates fall geometrically from the head down to `backbone_lr_factor` of it at the
+    lowest block: what was learnt from a million photographs changes least where it is most general.
+
+    Args:
+        config: How to train.
+        model: From `build_model`.
+
+    Source:
+        Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
+        rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
+    """
+    blocks = list_blocks(model)
+    factor = config.backbone_lr_factor if config.strategy == "two_stage" else 1.0
+    groups = [
+        {
+            "params": list(block.parameters()),
+            "lr": config.lr * factor ** ((len(blocks) - index) / len(blocks)),
+        }
+        for index, block in enumerate(blocks)
+    ]
+    groups.append({"params": list(model.head.parameters()), "lr": config.lr})
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
+
+
+def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, num_steps: int) -> LRScheduler:
+    """One cosine from the top down, or one cycle up and down, over a run of `num_steps` steps.
+
+    Source:
+        Smith and Topin, Super-Convergence, 2017, arXiv 1708.07120: one cycle.
+    """
+    if config.schedule == "cosine":
+        return CosineAnnealingLR(optimizer, num_steps)
+    # A few steps more than will be taken: the last rate is then above zero, and a run of one step has
+    # both legs of the cycle.
+    rates = [group["lr"] for group in optimizer.param_groups]
+    return OneCycleLR(optimizer, rates, total_steps=num_steps + 3)
+
+
+_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+
+
+def name_what_to_lower(train: Callable) -> Callable:
+    """Wraps a function `train(config, ...)`: where memory runs out it raises a PneumoError, and frees it."""
+
+    @functools.wraps(train)
+    def train_in_memory(config: TrainConfig, *arguments, **settings):
+        try:
+            return train(config, *arguments, **settings)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here are the error and the frames it refers to gone, and with them the tensors they held.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise PneumoError(
+            f"Memory ran out at batch_size {config.batch_size} and image_size {config.image_size}. "
+            "Lower --batch_size or --image_size; half of either is a good next try."
+        )
+
+    return train_in_memory
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, torch, CUDA or its libraries says that memory ran out."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return any(words in str(error).lower() for words in _WORDS)
 
 
 class Trainer:

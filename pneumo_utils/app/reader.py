@@ -1,0 +1,158 @@
+"""What the upload panel does, without its widgets: films in, answers, tables and pages out."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from pneumo_utils.app.batch import format_answers
+from pneumo_utils.app.cards import build_film_page
+from pneumo_utils.app.predictor import Film, Prediction, Predictor
+from pneumo_utils.data.images import load_image
+from pneumo_utils.errors import UsageError
+from pneumo_utils.models.checkpoint import Checkpoint
+from pneumo_utils.plots.films import colour_saliency
+from pneumo_utils.training.thresholds import find_refer_range
+
+MAX_FILMS = 100
+SHOWN_SIDE = 800
+"""Longest side of a film as it is shown, pixels."""
+
+
+@dataclass
+class Reading:
+    """One film that was handed in.
+
+    Attributes:
+        name: Of the file, or as the sample is called.
+        source: What `load_image` takes; kept in memory to be asked about again, never written anywhere.
+        prediction: The answer at the reader's threshold.
+        film: As the model sees it.
+        picture: uint8 (H, W), the film as it is shown, at most `SHOWN_SIDE`; None where it was rejected.
+        saliency: float32 (S, S), 0 to 1; None until it was asked for.
+    """
+
+    name: str
+    source: object
+    prediction: Prediction
+    film: Film
+    picture: np.ndarray | None
+    saliency: np.ndarray | None = None
+
+
+class FilmReader:
+    """A choice of models and the films that one person has handed in.
+
+    Args:
+        models: A checkpoint by name, loaded when it is first chosen; the first is chosen at the start.
+        max_films: At most so many films are kept; earlier ones are let go.
+
+    Attributes:
+        model_name: Of the model that answers.
+        predictor: The model that answers.
+        readings: The films, in the order they came.
+        threshold: At which all of them are decided.
+    """
+
+    def __init__(self, models: dict[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
+        if not models:
+            raise UsageError("No model was given; expected one at least.")
+        self.models, self.max_films, self.readings, self._predictors = models, max_films, [], {}
+        self.choose_model(next(iter(models)))
+
+    @property
+    def points(self) -> dict[str, float]:
+        """The thresholds chosen on validation, by name: balanced and, where there is one, screening."""
+        about = self.predictor.checkpoint
+        points = {"balanced": about.threshold, "screening": about.screening_threshold}
+        return {name: value for name, value in points.items() if value is not None}
+
+    @property
+    def refer_range(self) -> tuple[float, float] | None:
+        """Probabilities that go to a person at the present threshold; None if the model has no band."""
+        limits = self.predictor.checkpoint.refer_limits
+        return limits and find_refer_range(limits, self.threshold)
+
+    def choose_model(self, name: str) -> None:
+        """Takes another model at its balanced threshold; `answer_again` asks it about the films.
+
+        Raises:
+            PneumoError: It cannot be loaded.
+        """
+        if name not in self._predictors:
+            self._predictors[name] = Predictor(self.models[name]())
+        self.model_name, self.predictor = name, self._predictors[name]
+        self.threshold = self.predictor.checkpoint.threshold
+
+    def choose_threshold(self, threshold: float) -> None:
+        """Decides all films anew, 0 to 1; no probability changes."""
+        self.threshold = threshold
+        for reading in self.readings:
+            reading.prediction = self.predictor.decide_at(reading.prediction, threshold)
+
+    def read(self, name: str, source) -> Reading:
+        """Reads, answers and keeps one film; one that cannot be read is kept as rejected.
+
+        Args:
+            name: Shown with the answer.
+            source: A path, the bytes of a file, or an array, as `load_image` takes them.
+        """
+        reading = self._answer(name, source)
+        self.readings = [*self.readings, reading][-self.max_films :]
+        return reading
+
+    def answer_again(self) -> Iterator[Reading]:
+        """Asks the model about each film again; yields each as it is done."""
+        for place, reading in enumerate(self.readings):
+            self.readings[place] = self._answer(reading.name, reading.source)
+            yield self.readings[place]
+
+    def explain(self, reading: Reading) -> np.ndarray | None:
+        """The saliency of a film, computed once; None where it was rejected."""
+        if reading.saliency is None and reading.picture is not None:
+            reading.saliency = self.predictor.explain(reading.film)
+        return reading.saliency
+
+    def clear(self) -> None:
+        """Lets all films go."""
+        self.readings = []
+
+    def make_table(self) -> str:
+        """All answers as CSV."""
+        return format_answers(reading.prediction for reading in self.readings)
+
+    def make_page(self, reading: Reading) -> str:
+        """One film, its answer and what is known of the model as an HTML page that needs nothing else."""
+        return build_film_page(
+            reading.prediction, reading.picture, self.explain(reading), self.predictor.checkpoint
+        )
+
+    def _answer(self, name: str, source) -> Reading:
+        film = self.predictor.read(source, name=name)
+        prediction = self.predictor.decide_at(self.predictor.answer([film])[0], self.threshold)
+        picture = None if film.reason else _shrink(load_image(source))
+        return Reading(name, source, prediction, film, picture)
+
+
+def _shrink(image: np.ndarray) -> np.ndarray:
+    picture = Image.fromarray(image)
+    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR)
+    return np.array(picture)
+
+
+def encode_film(picture: np.ndarray) -> bytes:
+    """A film, uint8 (H, W), as the bytes of a JPEG file."""
+    return _encode(Image.fromarray(picture), "JPEG", quality=90)
+
+
+def encode_saliency(saliency: np.ndarray) -> bytes:
+    """A map, float (S, S) of 0 to 1, as the bytes of a PNG file: colour, and clear where it says nothing."""
+    return _encode(Image.fromarray(colour_saliency(saliency)), "PNG")
+
+
+def _encode(image: Image.Image, kind: str, **settings) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **settings)
+    return stream.getvalue()

@@ -1,0 +1,207 @@
+"""Widgets for uploads: drop zone, film view, save button, upload button of ipywidgets 7 and 8, samples."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anywidget
+import ipywidgets as widgets
+import numpy as np
+import traitlets
+
+from pneumo_utils.config import CLASS_NAMES, Folders
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.folders import list_films
+from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_BYTES
+from pneumo_utils.data.sources import DataChoice
+from pneumo_utils.data.splits import make_validation_split
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
+from pneumo_utils.models.registry import MODELS
+from pneumo_utils.models.shipped import list_shipped, load_shipped
+
+_FRONT = Path(__file__).parent / "front"
+
+
+class DropZone(anywidget.AnyWidget):
+    """An area that takes films by drag and drop or by a click.
+
+    Args:
+        on_films: Called with (name, content) of each file once all of a drop have arrived.
+    """
+
+    _esm = _FRONT / "drop_zone.js"
+    _css = _FRONT / "front.css"
+    accept = traitlets.Unicode(",".join(sorted(IMAGE_SUFFIXES))).tag(sync=True)
+    max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, on_films: Callable[[list[tuple[str, bytes]]], None], **settings):
+        super().__init__(**settings)
+        self._on_films, self._films = on_films, []
+        self.on_msg(self._receive)
+
+    def _receive(self, _widget, message: dict, buffers: list) -> None:
+        try:
+            if message["kind"] == "file":
+                if message["is_first"]:  # an earlier drop may have broken off
+                    self._films = []
+                self._films.append((str(message["name"]), bytearray()))
+            elif message["kind"] == "piece":
+                self._films[-1][1].extend(buffers[0])
+            else:
+                films, self._films = [(name, bytes(content)) for name, content in self._films], []
+                self._on_films(films)
+        finally:
+            self.send({"kind": "next"})  # the browser waits for it, so that pieces do not pile up
+
+
+class FilmView(anywidget.AnyWidget):
+    """A film with its saliency map on top and a slider for the map's opacity."""
+
+    _esm = _FRONT / "film_view.js"
+    _css = _FRONT / "front.css"
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self._shown = ({"kind": "show", "name": ""}, [])
+        self.on_msg(lambda _widget, message, _buffers: self.send(*self._shown))  # a view has just appeared
+
+    def show(self, name: str, film: bytes | None, saliency: bytes | None = None) -> None:
+        """Shows a film.
+
+        Args:
+            name: Its name, for readers who do not see.
+            film: The bytes of a JPEG or PNG file; None shows nothing.
+            saliency: The bytes of a PNG file with transparency, stretched over the film.
+        """
+        self._shown = {"kind": "show", "name": name}, [part for part in (film, saliency) if part]
+        self.send(*self._shown)
+
+
+class SaveButton(anywidget.AnyWidget):
+    """A button that has the browser save a file which is made when it is pressed.
+
+    Args:
+        label: On the button.
+        make_file: Gives the file's name, its MIME type and its content; None saves nothing.
+    """
+
+    _esm = _FRONT / "save_button.js"
+    _css = _FRONT / "front.css"
+    label = traitlets.Unicode().tag(sync=True)
+    disabled = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, label: str, make_file: Callable[[], tuple[str, str, bytes] | None], **settings):
+        super().__init__(label=label, **settings)
+        self._make_file = make_file
+        self.on_msg(self._save)
+
+    def _save(self, _widget, _message: dict, _buffers: list) -> None:
+        made = self._make_file()
+        if made is not None:
+            name, mime, content = made
+            self.send({"kind": "file", "name": name, "mime": mime}, [content])
+
+
+def make_upload() -> widgets.FileUpload:
+    """A button that takes one or many image files."""
+    return widgets.FileUpload(
+        accept=",".join(sorted(IMAGE_SUFFIXES)), multiple=True, description="Choose films"
+    )
+
+
+def observe_upload(upload: widgets.FileUpload, callback) -> None:
+    """Calls back, without arguments, when files have arrived; not when they are taken out again."""
+    name = "_counter" if isinstance(upload.value, dict) else "value"
+    upload.observe(lambda change: callback() if read_upload(upload) else None, names=name)
+
+
+def read_upload(upload: widgets.FileUpload) -> list[tuple[str, bytes]]:
+    """The files in an upload widget, as names and bytes.
+
+    Args:
+        upload: Of ipywidgets 7, whose value is a dict by name, or 8, whose value is a tuple of records.
+
+    Returns:
+        One (name, content) a file, in the order of the upload.
+    """
+    if isinstance(upload.value, dict):
+        return [(name, bytes(record["content"])) for name, record in upload.value.items()]
+    return [(record["name"], bytes(record["content"])) for record in upload.value]
+
+
+def clear_upload(upload: widgets.FileUpload) -> None:
+    """Takes the bytes out of the widget, so that no film is saved with a notebook."""
+    if isinstance(upload.value, dict):
+        with upload.hold_sync():
+            upload.metadata, upload.data, upload._counter = [], [], 0
+    else:
+        upload.value = ()
+
+
+def is_colab() -> bool:
+    """Whether this runs on Google Colab."""
+    return "google.colab" in sys.modules
+
+
+def upload_on_colab() -> list[tuple[str, bytes]]:
+    """Colab's own dialogue, through which large files arrive that its upload widget loses.
+
+    Returns:
+        One (name, content) a file; the copies that Colab leaves on its disk are removed.
+    """
+    from google.colab import files
+
+    found = list(files.upload().items())
+    for name, _ in found:
+        Path(name).unlink(missing_ok=True)
+    return found
+
+
+PHANTOM_SIZE = 256
+"""Height and width of the phantoms, pixels."""
+
+
+def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
+    """Models to choose from, each loaded when called: one's own first, then those that come with the package.
+
+    Args:
+        folders: Where one's own lie.
+    """
+    own = {
+        f"{name} (your own)": lambda name=name: load_checkpoint(folders.checkpoint(name), model_name=name)
+        for name in MODELS
+        if folders.checkpoint(name).is_file()
+    }
+    return own | {name: lambda name=name: load_shipped(name) for name in list_shipped()}
+
+
+def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
+    """Films to try, of both classes: validation films of the data set, whose files are there, or phantoms.
+
+    Args:
+        choice: The data.
+        num_each: Films of each class, 1 or more.
+
+    Returns:
+        By name, with the label that the data set gives: paths or arrays, as `load_image` takes them.
+    """
+    if choice.source != "chestxray2017":
+        films = make_phantoms(8 * num_each, image_size=PHANTOM_SIZE, split="test")
+        return {
+            f"a drawn phantom {place + 1}, {name}": films.images[index]
+            for label, name in enumerate(CLASS_NAMES)
+            for place, index in enumerate(np.flatnonzero(films.labels == label)[:num_each])
+        }
+    listed = list_films(choice.folder, "train")
+    labels = np.array([film.label for film in listed], dtype=np.int64)
+    columns = [np.array(c) for c in zip(*((f.patient, f.subtype, f.path.name) for f in listed), strict=True)]
+    empty = np.zeros((len(listed), 1, 1), np.uint8)  # to cut them as the lessons do, no pixel is needed
+    _, val = make_validation_split(XrayDataset(empty, labels, *columns, choice.source, "train"))
+    paths = {film.path.name: film.path for film in listed}
+    return {
+        f"{file} ({name} in the data set)": paths[file]
+        for label, name in enumerate(CLASS_NAMES)
+        for file in val.names[val.labels == label][:num_each]
+    }

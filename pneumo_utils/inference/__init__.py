@@ -1,1 +1,0 @@
-"""From the bytes of one film to an answer."""

@@ -1,0 +1,148 @@
+"""Trains and evaluates recipes and variants over several seeds: `python -m tools.ablation`."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pneumo_utils.config import Augmentation, TrainConfig, shorten
+from pneumo_utils.data.sources import DataChoice, load_split
+from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.models.registry import build_model, count_parameters
+from pneumo_utils.training.fit import fit
+from pneumo_utils.training.recipes import RECIPES
+
+_SMALL_CNN = replace(RECIPES["cnn_baseline"], image_size=64, num_epochs=8)
+_SMALL_LITE0 = replace(RECIPES["efficientnet_lite0_finetune"], image_size=64, num_epochs=4)
+_STILL = Augmentation(**dict.fromkeys(Augmentation.__dataclass_fields__, 0.0))
+
+
+def _vary_augmentation(**changes) -> TrainConfig:
+    return replace(_SMALL_CNN, augmentation=replace(_SMALL_CNN.augmentation, **changes))
+
+
+ABLATION: dict[str, TrainConfig] = {
+    "cnn_64": _SMALL_CNN,
+    "cnn_64_no_augmentation": replace(_SMALL_CNN, augmentation=_STILL),
+    "cnn_64_no_stretch": _vary_augmentation(stretch=0.0),
+    "cnn_64_no_rotation_zoom_shift": _vary_augmentation(rotate_deg=0.0, zoom=0.0, shift=0.0),
+    "cnn_64_no_tones": _vary_augmentation(brightness=0.0, contrast=0.0, gamma=0.0),
+    "cnn_64_no_blur_noise": _vary_augmentation(blur_prob=0.0, noise=0.0),
+    "cnn_64_no_erasing": _vary_augmentation(erase_prob=0.0, corner_prob=0.0, border_prob=0.0),
+    "cnn_64_equalise": _vary_augmentation(equalise_prob=0.3),
+    "cnn_64_mixup": replace(_SMALL_CNN, mixup=0.3),
+    "cnn_64_no_dropout": replace(_SMALL_CNN, dropout=0.0),
+    "cnn_64_no_label_smoothing": replace(_SMALL_CNN, label_smoothing=0.0),
+    "cnn_64_no_weight_decay": replace(_SMALL_CNN, weight_decay=0.0),
+    "cnn_64_no_averaging": replace(_SMALL_CNN, ema_decay=0.0),
+    "cnn_64_balanced_sampling": replace(_SMALL_CNN, balance="sampling"),
+    "cnn_64_no_balance": replace(_SMALL_CNN, balance="none"),
+    "lite0_64_frozen": replace(_SMALL_LITE0, strategy="frozen"),
+    "lite0_64_two_stage": replace(_SMALL_LITE0, strategy="two_stage"),
+    "lite0_64_full": _SMALL_LITE0,
+    "lite0_64_random_frozen": replace(_SMALL_LITE0, strategy="frozen", pretrained=False),
+    "lite0_64_random_two_stage": replace(_SMALL_LITE0, strategy="two_stage", pretrained=False),
+    "lite0_64_random_full": replace(_SMALL_LITE0, pretrained=False),
+}
+"""Rows of the ablation: each differs from `cnn_64` or `lite0_64_full` in what its name says. They are small,
+so that a table of three seeds is a matter of two hours on two cores."""
+
+def find_row(name: str) -> TrainConfig:
+    """The configuration of a row: a recipe as it is, or a line of `ABLATION`.
+
+    Raises:
+        UsageError: There is no such row.
+    """
+    rows = RECIPES | ABLATION
+    if name not in rows:
+        raise UsageError(f"There is no row {name!r}; expected one of {', '.join(rows)}.")
+    return rows[name]
+
+
+def run_ablation(
+    rows: Iterable[str],
+    seeds: Iterable[int],
+    *,
+    choice: DataChoice,
+    folder: Path,
+    keep: Callable[[str, int], Path] | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Trains and judges each row with each seed, seed after seed, and leaves one file a run in `folder`.
+
+    A run whose file is there, made with the same configuration on the same films, is not repeated.
+
+    Args:
+        rows: Names that `find_row` knows.
+        seeds: Whole numbers from 0.
+        choice: The data.
+        folder: Where the files go.
+        keep: Where the checkpoint of a row and seed goes; None keeps none.
+        say: Takes one line a run and one an epoch.
+    """
+    configs = {row: find_row(row) for row in rows}
+    for seed in seeds:
+        for row, config in configs.items():
+            config = shorten(replace(config, seed=seed))
+            path = folder / f"{row}-seed{seed}.json"
+            if _is_done(path, config, choice):
+                say(f"{path.name} is there already.")
+                continue
+            say(f"{row}, seed {seed}")
+            checkpoint_path = keep(row, seed) if keep is not None else None
+            record = _run(row, config, choice=choice, checkpoint_path=checkpoint_path, say=say)
+            _write(record, path)
+
+
+def _run(row: str, config: TrainConfig, *, choice: DataChoice, checkpoint_path, say) -> dict:
+    train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
+    started = time.perf_counter()
+    checkpoint = fit(config, train, val=val, checkpoint_path=checkpoint_path, say=say).checkpoint
+    time_s = time.perf_counter() - started
+    test, _ = evaluate(checkpoint, load_split(choice, "test", image_size=config.image_size))
+    say(f"{row}, seed {config.seed}: test AUROC {test['auroc']:.4f}, accuracy {test['accuracy']:.4f}")
+    return {
+        "row": row,
+        "seed": config.seed,
+        "data": choice.source,
+        "config": config.to_dict(),
+        "chosen_on": "val",
+        "num_parameters": count_parameters(build_model(config.model)),
+        "pretrained": checkpoint.pretrained,
+        "strategy": checkpoint.config.strategy,
+        "train_time_s": time_s,
+        "val": checkpoint.val_metrics,
+        "test": test,
+    }
+
+
+def _is_done(path: Path, config: TrainConfig, choice: DataChoice) -> bool:
+    if not path.is_file():
+        return False
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return record["config"] == json.loads(json.dumps(config.to_dict())) and record["data"] == choice.source
+
+
+def _write(content, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def gather_records(folder: Path, path: Path) -> list[dict]:
+    """Puts the runs of a folder into one file, in the order of the recipes and rows.
+
+    Raises:
+        PneumoError: The folder has no runs.
+    """
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    if not records:
+        raise PneumoError(f"{folder} has no runs yet. Run `pneumo ablation`.")
+    order = list(RECIPES | ABLATION)
+    records.sort(key=lambda record: (order.index(record["row"]), record["seed"]))
+    _write({"runs": records}, path)
+    return records

@@ -1,0 +1,1 @@
+"""Teaches and judges the network of the guard."""
