@@ -1,11 +1,10 @@
-"""Decoded films kept on disk, so that a film is decoded once and not in every run."""
+"""The dataset in which all sources end, and its cache: a film is decoded once and not in every run."""
 
 import hashlib
 import json
-import os
-import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,79 +14,14 @@ import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.errors import PneumoError
-
-MAX_IN_MEMORY = 1_000_000_000
-"""Bytes of films above which they stay in a file, of which the system keeps in memory what is in use."""
-_BLOCK = 256  # films copied at once
-_CHUNK = 2**20  # bytes read at once
-
-
-def make_films(num_films: int, height: int, width: int) -> np.ndarray:
-    """An array to be filled, uint8 (N, H, W); a large one lies in a file without a name, in the folder for
-    temporary files, and is gone when nobody uses it any more."""
-    shape = (num_films, height, width)
-    if num_films * height * width <= MAX_IN_MEMORY:
-        return np.empty(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, mode="w+", shape=shape)
-
-
-def take_films(images: np.ndarray, index) -> np.ndarray:
-    """`images[index]`, without filling the memory.
-
-    Args:
-        images: uint8 (N, H, W).
-        index: Ints, a mask or a slice.
-
-    Returns:
-        uint8 (M, H, W). Consecutive films of a mapped array are a view of it; other films are a copy.
-    """
-    if not isinstance(images, np.memmap):
-        return images[index]
-    places = np.arange(len(images))[index]
-    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
-        return images[places[0] : places[0] + len(places)]
-    taken = make_films(len(places), *images.shape[1:])
-    for start in range(0, len(places), _BLOCK):
-        taken[start : start + _BLOCK] = images[places[start : start + _BLOCK]]
-    return taken
-
-
-def load_films(file: np.lib.npyio.NpzFile, name: str, *, path: Path) -> np.ndarray:
-    """One array of films from an open `.npz` file that `numpy.savez` wrote; a large one is mapped from it.
-
-    Args:
-        file: The open file.
-        name: Of the array.
-        path: Of the file.
-
-    Returns:
-        uint8 (N, H, W). What is written to a mapped array is never written to the file.
-
-    Raises:
-        zipfile.BadZipFile: The file is torn: its checksum does not fit.
-        ValueError: It does not hold films.
-    """
-    entry = file.zip.getinfo(f"{name}.npy")
-    if entry.file_size <= MAX_IN_MEMORY:
-        return file[name]
-    with file.zip.open(entry) as member:
-        np.lib.format.read_magic(member)
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(member)
-        start = member.tell()
-        while member.read(_CHUNK):  # to its end, where the checksum is compared
-            pass
-    if is_fortran or dtype != np.uint8 or entry.compress_type != 0:
-        raise ValueError(f"{path.name} holds {dtype} {shape}; expected films as they lie in memory.")
-    with open(path, "rb") as raw:  # the local header may be longer than the one in the zip's directory
-        raw.seek(entry.header_offset + 26)
-        start += entry.header_offset + 30 + sum(struct.unpack("<HH", raw.read(4)))
-    return np.memmap(path, np.uint8, mode="c", offset=start, shape=shape)
-
+from pneumo_utils.runtime import write_atomically
 
 SPLITS = ("train", "val", "test")
 COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")
 """What an `XrayDataset` keeps of each film."""
+MAX_IN_MEMORY = 1_000_000_000
+"""Bytes of films above which they stay in a file, of which the system keeps in memory what is in use."""
+_BLOCK = 256  # films copied at once
 
 
 @dataclass(frozen=True)
@@ -180,61 +114,88 @@ class XrayDataset:
         return self
 
 
+def make_films(num_films: int, height: int, width: int) -> np.ndarray:
+    """An array to be filled, uint8 (N, H, W); a large one is mapped from a temporary file without a name."""
+    shape = (num_films, height, width)
+    if num_films * height * width <= MAX_IN_MEMORY:
+        return np.empty(shape, np.uint8)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.uint8, mode="w+", shape=shape)
+
+
+def take_films(images: np.ndarray, index) -> np.ndarray:
+    """`images[index]`; consecutive films of a mapped array are a view of it, other films are a copy."""
+    if not isinstance(images, np.memmap):
+        return images[index]
+    places = np.arange(len(images))[index]
+    if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
+        return images[places[0] : places[0] + len(places)]
+    taken = make_films(len(places), *images.shape[1:])
+    for start in range(0, len(places), _BLOCK):
+        taken[start : start + _BLOCK] = images[places[start : start + _BLOCK]]
+    return taken
+
+
 def load_cached(path: Path, *, key: dict, build: Callable[[], XrayDataset]) -> XrayDataset:
-    """The data set kept at `path`, or a newly built one that is then kept there.
+    """The dataset kept at `path`, or a newly built one that is then kept there.
 
     Args:
-        path: An `.npz` file, made on demand.
+        path: An `.npz` file of the columns, made on demand; the images lie beside it, as `.npy`.
         key: JSON values that decide the content: source, size, version of the read path, the listing.
-            A file made under another key is rebuilt; so is one that is torn.
-        build: Makes the data set where there is no valid file.
+            A dataset kept under another key is built anew; so is one of which a byte is wrong.
+        build: Makes the dataset where there is no valid one.
 
     Returns:
-        The same arrays either way; many films are mapped from the file, see `film_array`. Where the disk is
-        full or read-only, the newly built set is returned and nothing is kept.
+        The same arrays either way; more than `MAX_IN_MEMORY` are mapped from the file, and what is written
+        to them is never written to the file. Where the disk is full or read-only nothing is kept.
     """
     digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
     kept = _read(path, digest)
     if kept is not None:
         return kept
     dataset = build()
-    _write(path, digest, dataset)
+    with suppress(OSError):  # a cache that cannot be kept costs time, not the run
+        _write(path, digest, dataset)
     is_in_memory = dataset.images.nbytes <= MAX_IN_MEMORY
     return dataset if is_in_memory else _read(path, digest) or dataset
 
 
 def _read(path: Path, digest: str) -> XrayDataset | None:
+    images_path = path.with_suffix(".npy")
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
-            if about["digest"] != digest:
-                return None
-            arrays = {name: file[name] for name in COLUMNS if name in file and name != "images"}
-            images = load_films(file, "images", path=path)
-        return XrayDataset(
-            images, **arrays, source=about["source"], split=about["split"], skipped=tuple(about["skipped"])
-        )
+            columns = {name: file[name] for name in COLUMNS if name in file}
+        is_large = images_path.stat().st_size > MAX_IN_MEMORY
+        images = np.load(images_path, mmap_mode="c" if is_large else None, allow_pickle=False)
+        if about.pop("digest") != digest or about.pop("checksum") != _compute_checksum(images):
+            return None
+        return XrayDataset(images, **columns, **about | {"skipped": tuple(about["skipped"])})
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return None  # absent, torn or made by another program: the zip's own checksums tell
+        return None  # absent, torn or made by another program
 
 
 def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
-    about = json.dumps(
-        {
-            "digest": digest,
-            "source": dataset.source,
-            "split": dataset.split,
-            "skipped": list(dataset.skipped),
-        }
-    )
-    temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays = {name: getattr(dataset, name) for name in COLUMNS}
-        np.savez(temporary, about=about, **{name: a for name, a in arrays.items() if a is not None})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())  # else the name may reach the disk before the films
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):  # a cache that cannot be kept costs time, not the run
-            temporary.unlink(missing_ok=True)
+    about = {"digest": digest, "checksum": _compute_checksum(dataset.images)}
+    about |= {"source": dataset.source, "split": dataset.split, "skipped": dataset.skipped}
+    columns = {name: getattr(dataset, name) for name in COLUMNS if name != "images"}
+    columns = {name: column for name, column in columns.items() if column is not None}
+
+    def write_images(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, dataset.images)
+
+    def write_columns(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.savez(file, about=json.dumps(about), **columns)
+
+    write_atomically(path.with_suffix(".npy"), write_images)
+    write_atomically(path, write_columns)
+
+
+def _compute_checksum(images: np.ndarray) -> int:
+    """CRC-32 of the pixels, block by block."""
+    checksum = 0
+    for start in range(0, len(images), _BLOCK):
+        checksum = zlib.crc32(np.ascontiguousarray(images[start : start + _BLOCK]), checksum)
+    return checksum
