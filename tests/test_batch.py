@@ -11,9 +11,8 @@ import pytest
 from conftest import make_checkpoint, make_chest_film, run_pneumo
 from PIL import Image
 
-from pneumo_utils.app.batch import list_files, predict_files
+from pneumo_utils.app.batch import predict_files
 from pneumo_utils.app.predictor import Predictor
-from pneumo_utils.errors import PneumoError
 
 
 @pytest.fixture(scope="module")
@@ -73,21 +72,6 @@ def test_only_a_few_films_are_held_and_none_in_full_size(predictor, film_paths, 
     monkeypatch.setattr(predictor, "answer", answer)
     assert len(list(predict_files(predictor, film_paths * 20, batch_size=4))) == 140
     assert 4 <= most <= 12
-
-
-def test_all_files_of_a_folder_are_listed_whatever_their_names(tmp_path):
-    for name in ("b.png", "a.JPG", "sub/c", ".hidden.png", ".folder/d.png", "notes.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    listed = list_files([tmp_path / "notes.txt", tmp_path])
-    assert [p.name for p in listed] == ["notes.txt", "a.JPG", "b.png", "notes.txt", "c"]
-
-
-def test_a_missing_path_and_an_empty_folder_are_named(tmp_path):
-    with pytest.raises(PneumoError, match="nowhere is not there"):
-        list_files([tmp_path / "nowhere"])
-    with pytest.raises(PneumoError, match="holds no files"):
-        list_files([tmp_path])
 
 
 def read_rows(path):

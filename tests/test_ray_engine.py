@@ -10,10 +10,11 @@ from conftest import make_lively_checkpoint
 from PIL import Image
 
 from pneumo_utils.app import ray_engine
-from pneumo_utils.app.batch import BATCH_SIZE, list_files, predict_files
+from pneumo_utils.app.batch import BATCH_SIZE, predict_files
 from pneumo_utils.app.predictor import Predictor
 from pneumo_utils.app.ray_engine import FILMS_PER_TASK, FilmActor, predict_files_on_ray
 from pneumo_utils.cli import main
+from pneumo_utils.data.folders import list_files
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import save_checkpoint
@@ -42,7 +43,7 @@ def folder(tmp_path_factory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(film).save(path)
     (folder / "left" / "empty.png").touch()
-    (folder / "notes.txt").write_text("no film")
+    (folder / "notes.png").write_text("no film")
     (folder / "right" / "torn.png").write_bytes((folder / "left" / "0.png").read_bytes()[:2000])
     (folder / ".hidden.png").touch()
     return folder
@@ -63,7 +64,7 @@ def test_the_rows_are_those_of_the_local_engine_and_actors_load_no_torch(cluster
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many threads here, so that sums have the same order
     predictor = Predictor(load_shipped("cnn_baseline"), screening=True)
     monkeypatch.chdir(folder.parent)  # relative paths are asked about, and shown as they are
-    paths = [*list_files([folder.relative_to(folder.parent)]), Path("gone since it was listed.png")]
+    paths = [*list_files([folder.relative_to(folder.parent)])[0], Path("gone since it was listed.png")]
     expected = drop_times(predict_files(predictor, paths))
     assert [answer.status for answer in expected].count("rejected") >= 4 and len(expected) == 41
     assert len({answer.probability for answer in expected}) > 30

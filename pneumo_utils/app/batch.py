@@ -51,32 +51,6 @@ def predict_files(
             yield from answer(min(batch_size, len(waiting)))
 
 
-def list_files(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as they are named, folders as all files below them, sorted; hidden ones are left out.
-
-    A folder's files are taken whatever their names: films of a scanner often come without a suffix.
-
-    Raises:
-        PneumoError: A path is not there, or a folder has no files.
-    """
-    found = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p, path))
-            if not inside:
-                raise PneumoError(f"{path} holds no files; expected films in it. Check the path.")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise PneumoError(f"{path} is not there; expected an image file or a folder. Check the path.")
-    return found
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 COLUMNS = tuple(field.name for field in fields(Prediction))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from pneumo_utils.app import widgets as uploads
-from pneumo_utils.app.batch import list_files
 from pneumo_utils.app.cards import DISCLAIMER, STYLE, make_answer_table, make_card
 from pneumo_utils.app.reader import FilmReader, Reading, encode_film, encode_saliency
 from pneumo_utils.app.widgets import DropZone, FilmView, SaveButton
+from pneumo_utils.data.folders import list_files
 from pneumo_utils.errors import PneumoError
 
 OWN_POINT = "own threshold"
@@ -194,7 +194,9 @@ class FilmPanel:
         text = self.controls.path.value.strip()
         if not text:
             raise PneumoError("No path was given; type the path of a film, or of a folder of films.")
-        paths = list_files([Path(text).expanduser()])
+        paths, left_out = list_files([Path(text).expanduser()])
+        if left_out:
+            self._say(left_out)
         if len(paths) > self.reader.max_films:
             self._say(
                 f"The first {self.reader.max_films} of {len(paths):,} files are read; for whole archives use "

@@ -10,11 +10,10 @@ import numpy as np
 import traitlets
 
 from pneumo_utils.config import CLASS_NAMES, Folders
-from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.folders import list_films
 from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_BYTES
 from pneumo_utils.data.sources import DataChoice
-from pneumo_utils.data.splits import make_validation_split
+from pneumo_utils.data.splits import choose_validation
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.models.registry import MODELS
@@ -195,13 +194,10 @@ def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
             for place, index in enumerate(np.flatnonzero(films.labels == label)[:num_each])
         }
     listed = list_films(choice.folder, "train")
-    labels = np.array([film.label for film in listed], dtype=np.int64)
-    columns = [np.array(c) for c in zip(*((f.patient, f.subtype, f.path.name) for f in listed), strict=True)]
-    empty = np.zeros((len(listed), 1, 1), np.uint8)  # to cut them as the lessons do, no pixel is needed
-    _, val = make_validation_split(XrayDataset(empty, labels, *columns, choice.source, "train"))
-    paths = {film.path.name: film.path for film in listed}
+    columns = zip(*((film.path.name, film.label, film.patient) for film in listed), strict=True)
+    _, val_index = choose_validation(*map(np.array, columns))  # as the lessons cut them
     return {
-        f"{file} ({name} in the data set)": paths[file]
+        f"{film.path.name} ({name} in the data set)": film.path
         for label, name in enumerate(CLASS_NAMES)
-        for file in val.names[val.labels == label][:num_each]
+        for film in [listed[index] for index in val_index if listed[index].label == label][:num_each]
     }

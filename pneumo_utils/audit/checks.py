@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from pneumo_utils.audit.facts import AuditFile, AuditTable, FilmFacts
+from pneumo_utils.audit.facts import AuditTable, FilmFacts
 from pneumo_utils.audit.repeats import (
     FINE,
     LEVELS,
@@ -20,13 +20,15 @@ from pneumo_utils.audit.repeats import (
 )
 from pneumo_utils.audit.shortcuts import describe_shortcuts, explain_covered, explain_facts
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.folders import PATIENT_PATTERN, FilmFile
+from pneumo_utils.data.images import IMAGE_SUFFIXES
 
 
-def compare_patients(files: list[AuditFile]) -> dict:
+def compare_patients(files: list[FilmFile]) -> dict:
     """Patients of each split and those that two splits share, under both keys.
 
-    Only files whose names tell a patient are counted. The coarse key is the number alone (`person12`),
-    the fine key the number and the pathogen (`person12 viral`).
+    Only films whose name or folder tells a patient are counted. The coarse key is the number alone
+    (`person12`), the fine key the number and the pathogen (`person12 viral`).
 
     Returns:
         named_films; for "coarse" and "fine", num_patients by split and shared by pair of splits, with the
@@ -34,14 +36,14 @@ def compare_patients(files: list[AuditFile]) -> dict:
     """
     named = [file for file in files if file.tells_patient]
     if not named:
-        reason = "No file name has a form that tells the patient."
+        reason = "No file name has a form that tells the patient, and there are no folders of patients."
         return {"named_films": 0, "coarse": None, "fine": None, "reason": reason}
     keys = {"coarse": [file.patient for file in named], "fine": [file.series for file in named]}
     compared = {name: _compare_key(named, key) for name, key in keys.items()}
     return {"named_films": len(named)} | compared | {"reason": ""}
 
 
-def _compare_key(named: list[AuditFile], keys: list[str]) -> dict:
+def _compare_key(named: list[FilmFile], keys: list[str]) -> dict:
     patients, classes = defaultdict(set), defaultdict(set)
     for file, key in zip(named, keys, strict=True):
         patients[file.split].add(key)
@@ -109,6 +111,7 @@ SUFFIXES = {
     "BMP": (".bmp",),
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
+    "DICOM": (".dcm", ".dicom"),
 }
 
 
@@ -171,11 +174,12 @@ def _by_reason(pairs) -> dict[str, list[str]]:
 
 def find_suspicions(film: FilmFacts) -> list[str]:
     """What is odd about a readable film; empty for an ordinary one."""
-    picture, (low, high) = film.picture, ASPECT_RANGE
+    picture, (low, high), path = film.picture, ASPECT_RANGE, film.file.path
     says_pneumonia = film.file.subtype in ("bacterial", "viral")
-    is_misnamed = film.file.path.suffix.lower() not in SUFFIXES[picture.format]
+    is_named = PATIENT_PATTERN.match(path.name) is not None
+    is_misnamed = path.suffix.lower() in IMAGE_SUFFIXES - set(SUFFIXES[picture.format])
     checks = [
-        (film.file.tells_patient and says_pneumonia != bool(film.file.label), "named as the other class"),
+        (is_named and says_pneumonia != bool(film.file.label), "named as the other class"),
         (is_misnamed, f"{picture.format} inside, another kind by its name"),
         (picture.std < MIN_STD, "nearly all of one grey level"),
         (min(picture.width, picture.height) < MIN_SHORT_SIDE, f"short side below {MIN_SHORT_SIDE} pixels"),

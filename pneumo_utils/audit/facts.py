@@ -12,135 +12,10 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import SPLITS
-from pneumo_utils.data.folders import PATIENT_PATTERN, parse_name
-from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_BYTES, load_image
+from pneumo_utils.data.folders import FilmFile, list_folder
+from pneumo_utils.data.images import is_dicom, load_image, read_bytes
 from pneumo_utils.data.splits import choose_films
-from pneumo_utils.errors import ImageError, PneumoError
-
-UNSPLIT = "all"
-"""The split of films whose folder has none."""
-
-
-@dataclass(frozen=True)
-class AuditFile:
-    """One film and what its place and name say about it.
-
-    Attributes:
-        path: Where it lies.
-        name: Its place below the audited folder, fit to print.
-        split: "train", "val", "test", or "all" where the folder has no splits.
-        label: 0 is NORMAL and 1 is PNEUMONIA.
-        subtype: "normal", "bacterial", "viral" or "unknown".
-        patient: The coarse key, `person12`; `name` where the file name tells no patient.
-        series: The fine key, `person12 viral`: the number counts within its pathogen only.
-        tells_patient: Whether the file name has the form that tells the patient.
-    """
-
-    path: Path
-    name: str
-    split: str
-    label: int
-    subtype: str
-    patient: str
-    series: str
-    tells_patient: bool
-
-
-@dataclass(frozen=True)
-class Listing:
-    """All films of a folder, sorted by split, class and name, and what else lies between them.
-
-    Attributes:
-        folder: As it was asked for.
-        films: One entry a film.
-        strays: (name, reason) of each file or folder that is not read.
-    """
-
-    folder: Path
-    films: tuple[AuditFile, ...]
-    strays: tuple[tuple[str, str], ...]
-
-
-def list_audit_files(folder: Path) -> Listing:
-    """Lists a folder with or without `train`, `val` and `test` in it.
-
-    Args:
-        folder: Holds the class folders, or splits that hold them, itself or in its `chest_xray`.
-
-    Raises:
-        PneumoError: The folder is missing, has no class folders, or these hold no film.
-    """
-    parts = find_parts(folder)
-    films, strays = [], _list_beside(folder, parts)
-    for split, part in parts.items():
-        for label, class_name in enumerate(CLASS_NAMES):
-            for path in sorted((part / class_name).glob("*")):
-                reason = _reason_to_skip(path)
-                if reason:
-                    strays.append((_clean(path, folder), reason))
-                else:
-                    films.append(_describe(path, folder, split=split, label=label))
-    if not films:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise PneumoError(f"{folder} holds no film; expected image files ({kinds}). Put films there.")
-    return Listing(folder, tuple(films), tuple(strays))
-
-
-def find_parts(folder: Path) -> dict[str, Path]:
-    """The folders that hold the class folders, by split.
-
-    Raises:
-        PneumoError: There are none; the message names the folders that are there.
-    """
-    if not folder.is_dir():
-        raise PneumoError(f"{folder} is not a folder; expected one with films in it. Check the path.")
-    for place in (folder, folder / "chest_xray"):
-        parts = {split: place / split for split in SPLITS if _has_class(place / split)}
-        if parts or _has_class(place):
-            return parts or {UNSPLIT: place}
-    seen = [_clean(path, folder) for path in sorted(folder.iterdir()) if path.is_dir()]
-    got = f"only {', '.join(seen[:8])}" if seen else "no folder"
-    raise PneumoError(
-        f"{folder} has {got} in it; expected {' and '.join(CLASS_NAMES)}, or {', '.join(SPLITS)} with these "
-        "in them. Rename the folders of your classes."
-    )
-
-
-def _has_class(place: Path) -> bool:
-    return any((place / name).is_dir() for name in CLASS_NAMES)
-
-
-def _list_beside(folder: Path, parts: dict[str, Path]) -> list[tuple[str, str]]:
-    """What lies beside the class folders: a third class, a copy, class folders beside the splits."""
-    known = {path / name for path in parts.values() for name in CLASS_NAMES} | set(parts.values())
-    places = set(parts.values()) | {part.parent for split, part in parts.items() if split != UNSPLIT}
-    beside = sorted(path for place in places for path in place.iterdir() if path not in known)
-    return [(_clean(path, folder), "a folder of another name") for path in beside if path.is_dir()]
-
-
-def _reason_to_skip(path: Path) -> str:
-    if path.is_dir():
-        return "a folder inside a class folder"
-    if path.name.startswith("."):
-        return "a hidden file"
-    return "" if path.suffix.lower() in IMAGE_SUFFIXES else "not named as an image"
-
-
-def _describe(path: Path, folder: Path, *, split: str, label: int) -> AuditFile:
-    name, (patient, subtype) = _clean(path, folder), parse_name(path.name, label)
-    if not PATIENT_PATTERN.match(path.name):
-        return AuditFile(path, name, split, label, subtype, name, name, False)
-    series = f"{patient} {subtype}" if subtype in ("bacterial", "viral") else patient
-    return AuditFile(path, name, split, label, subtype, patient, series, True)
-
-
-def _clean(path: Path, folder: Path) -> str:
-    """The place below the folder; bytes that are no text and signs that do not print become `?`."""
-    text = path.relative_to(folder).as_posix()
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
-
+from pneumo_utils.errors import ImageError
 
 FILM_SIZE = 224
 """Height and width, pixels, of the squashed film on which marks are looked for."""
@@ -243,7 +118,7 @@ class Picture:
     Attributes:
         width: Pixels, as the film is seen (a camera's rotation tag obeyed).
         height: Pixels.
-        mode: Pillow's colour mode as stored: "L", "RGB", "I;16" and so on.
+        mode: Pillow's colour mode as stored: "L", "RGB", "I;16" and so on; "DICOM" for such a film.
         format: "JPEG", "PNG" and so on, by content.
         quality: JPEG quality by the file's quantisation table, within 1 from 20 to 100; NaN if no JPEG.
         is_progressive: Whether it is a progressive JPEG.
@@ -282,16 +157,12 @@ def measure_picture(data: bytes) -> Picture:
     """
     grey = load_image(data)
     mean, std = _measure_levels(grey)
-    header = Image.open(io.BytesIO(data))  # the header only, of a file that was just found sound
     film = load_image(grey, image_size=FILM_SIZE)
     thumbnail = load_image(film, image_size=THUMBNAIL_SIZE)
     return Picture(
         width=grey.shape[1],
         height=grey.shape[0],
-        mode=header.mode,
-        format=header.format,
-        quality=_estimate_quality(header),
-        is_progressive=bool(header.info.get("progressive")),
+        **_read_header(data),
         mean=mean,
         std=std,
         pixel_hash=hashlib.blake2b(str(grey.shape).encode() + grey.tobytes(), digest_size=16).hexdigest(),
@@ -300,6 +171,19 @@ def measure_picture(data: bytes) -> Picture:
         borders=measure_borders(film),
         thumbnail=thumbnail,
     )
+
+
+def _read_header(data: bytes) -> dict:
+    """How the pixels are stored in a file that was just found sound."""
+    if is_dicom(data):
+        return {"mode": "DICOM", "format": "DICOM", "quality": float("nan"), "is_progressive": False}
+    header = Image.open(io.BytesIO(data))
+    return {
+        "mode": header.mode,
+        "format": header.format,
+        "quality": _estimate_quality(header),
+        "is_progressive": bool(header.info.get("progressive")),
+    }
 
 
 def _measure_levels(grey: np.ndarray) -> tuple[float, float]:
@@ -335,7 +219,7 @@ class FilmFacts:
         damage: Why it cannot be read; empty where it can.
     """
 
-    file: AuditFile
+    file: FilmFile
     num_bytes: int
     picture: Picture | None
     damage: str = ""
@@ -364,29 +248,20 @@ def read_facts(folder: Path, *, max_films: int | None = None, num_threads: int |
         num_threads: 1 or more; None takes what suits the machine. The table is the same.
 
     Raises:
-        PneumoError: There are no class folders or no films.
+        PneumoError: As `list_folder`.
     """
-    listing = list_audit_files(Path(folder))
+    listing = list_folder(folder)
     chosen = choose_films(np.array([file.label for file in listing.films]), max_films)
     with ThreadPoolExecutor(num_threads) as pool:
         films = pool.map(_read_film, [listing.films[index] for index in chosen])
         films = tuple(tqdm(films, total=len(chosen), desc="reading films", leave=False))
-    return AuditTable(listing.folder, films, listing.strays)
+    return AuditTable(Path(folder), films, listing.strays)
 
 
-def _read_film(file: AuditFile) -> FilmFacts:
+def _read_film(file: FilmFile) -> FilmFacts:
     data = b""
     try:
-        data = _read_bytes(file.path)
+        data = read_bytes(file.path)
         return FilmFacts(file, len(data), measure_picture(data))
     except ImageError as error:
         return FilmFacts(file, len(data), None, str(error))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            load_image(path)  # says what is wrong, in the words of the read path
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError("The file cannot be opened; check its name and that you may read it.") from error

@@ -21,7 +21,8 @@ def make_patient_groups(films: list[FilmFacts]) -> np.ndarray:
     """int (N,): equal for films of one patient (coarse key) and for films with identical pixels."""
     first, links = {}, []
     for index, film in enumerate(films):
-        links.append((first.setdefault(film.file.patient, index), index))
+        patient = film.file.patient if film.file.tells_patient else film.file.name
+        links.append((first.setdefault(patient, index), index))
     links += [(group[0], other) for group in find_identical(films) for other in group[1:]]
     return make_groups(len(films), links)
 

@@ -75,10 +75,10 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
 
 def _survey(folder: Path) -> dict[str, str]:
     """Says how films from elsewhere differ from those of the course; all of it, by file name."""
-    from pneumo_utils.data.folders import list_class_films
+    from pneumo_utils.data.folders import list_films
     from pneumo_utils.guard.guard import survey_films
 
-    films = list_class_films(folder)
+    films = list_films(folder)
     warnings = survey_films((film.path for film in films), folder=folder)
     say(f"{len(warnings)} of {len(films)} films differ from the training films in size, shape or tones.")
     for name, text in list(warnings.items())[:NUM_SAID]:

@@ -38,11 +38,13 @@ def _inference(arguments) -> None:
     if arguments.csv and arguments.json:
         raise UsageError("--csv and --json were both given; expected one of them.")
     checkpoint = find_model(arguments)
-    from pneumo_utils.app.batch import list_files
     from pneumo_utils.app.predictor import Predictor
+    from pneumo_utils.data.folders import list_files
 
     predictor = Predictor(checkpoint, screening=arguments.screening)
-    paths = list_files(arguments.films + arguments.image_path)
+    paths, left_out = list_files(arguments.films + arguments.image_path)
+    if left_out:
+        say(left_out)
     predict = _find_engine(arguments.engine)
     if arguments.csv:
         _write_table(predict, predictor, paths, arguments.csv)

@@ -1,85 +1,164 @@
-"""Films of any hospital: a folder with the two class folders in it and no splits."""
+"""The films in a folder. Every command lists them here, so all of them see the same films.
 
+A folder holds `train`, `val` and `test` with the class folders in each, or these alone, in any case of
+letters, or, where no label is asked for, anything. A folder inside a class folder is a patient. A film is a
+file that is named as an image or begins as one. Links to folders are followed once. What is left out is
+named, what cannot be listed is an error, because films missed in silence make figures wrong.
+"""
+
+import os
 import re
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import XrayDataset, make_films, take_films
-from pneumo_utils.data.images import IMAGE_SUFFIXES, load_image, measure_image, read_bytes
-from pneumo_utils.data.splits import choose_films
-from pneumo_utils.errors import ImageError, PneumoError
+from pneumo_utils.data.dataset import SPLITS
+from pneumo_utils.data.images import IMAGE_SUFFIXES, START_BYTES, is_image
+from pneumo_utils.errors import PneumoError
 
-MAX_DAMAGED_SHARE = 0.05
+UNSPLIT = "all"  # the split of films whose folder has none
 PATIENT_PATTERN = re.compile(
     r"(?P<patient>person\d+)_(?P<pathogen>bacteria|virus)|(?P<series>(NORMAL2-)?IM-\d+)"
 )
 SUBTYPES = {"bacteria": "bacterial", "virus": "viral"}
+FILM, FOLDER, LINK = "film", "folder", "link to a folder"
+HIDDEN, NO_IMAGE, NO_FILE = "hidden", "no image inside", "no ordinary file"
+COPY, LISTED = "a copy of the data set inside it", "a link to what is listed already"
+OTHER_FOLDER, NO_CLASS = "a folder of another name", "a film in no class folder"
+MADE_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin")
+MADE_BY_SYSTEMS += ("system volume information",)
+NUM_NAMED = 5
+_NO_FILM = f"holds no film; expected image files ({', '.join(sorted(IMAGE_SUFFIXES))}). Put films there."
 
 
 @dataclass(frozen=True)
 class FilmFile:
-    """One film of the listing: where it lies and what its place and name say about it."""
+    """One film with a label, and what its place and name say about it.
+
+    Attributes:
+        name: Its place below the listed folder, fit to print.
+        split: "train", "val", "test", or "all" where the folder has no splits.
+        label: 0 is NORMAL and 1 is PNEUMONIA.
+        subtype: "normal", "bacterial", "viral" or "unknown".
+        patient: The coarse key: the folder inside the class folder, or `person12`; else one of its own.
+        series: The fine key, `person12 viral`: the number counts within its pathogen only.
+        tells_patient: Whether folder or name tell the patient.
+    """
 
     path: Path
+    name: str
+    split: str
     label: int
-    patient: str
     subtype: str
+    patient: str
+    series: str
+    tells_patient: bool
 
 
-def find_dataset_folder(folder: Path) -> Path:
-    """The folder that holds `train` and `test`: `folder` itself or the `chest_xray` below it.
+@dataclass(frozen=True)
+class Listing:
+    """The films of a folder, sorted by split, class and place, and (name, reason) of what is not read."""
+
+    films: tuple[FilmFile, ...]
+    strays: tuple[tuple[str, str], ...]
+
+    @property
+    def left_out(self) -> str:
+        """A sentence on the strays that someone has put there; empty if there are none."""
+        return _name_strays(self.strays)
+
+
+def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
+    """Files as they are named, folders as all films below them, sorted; and a sentence on what was left out.
 
     Raises:
-        PneumoError: There is no such folder.
+        PneumoError: As `list_folder`, for any folder; also if a path is not there.
     """
-    for candidate in (folder, folder / "chest_xray"):
-        if (candidate / "train").is_dir() and (candidate / "test").is_dir():
-            return candidate
-    got = "is not a folder" if not folder.is_dir() else "has no train and test folders in it"
-    raise PneumoError(
-        f"{folder} {got}; expected the layout {{train,test}}/{{{','.join(CLASS_NAMES)}}}. "
-        "Check the path, or run `pneumo data download`."
-    )
+    found, strays = [], []
+    for path in map(Path, paths):
+        if path.is_dir():
+            films, others = _walk(path, path)
+            if not films:
+                raise PneumoError(f"{path} {_NO_FILM} {_name_strays(others)}".strip())
+            found, strays = found + films, strays + others
+        elif path.exists():
+            found.append(path)
+        else:
+            raise PneumoError(f"{path} is not there; expected an image file or a folder. Check the path.")
+    return found, _name_strays(strays)
 
 
-def list_films(folder: Path, split: str) -> list[FilmFile]:
-    """The films of one official split, sorted by name, junk left out.
+def list_films(folder: Path, split: str | None = None) -> list[FilmFile]:
+    """The films of one official split, sorted by name, or all films of a folder without splits.
 
     Kaggle's `val` folder, 16 films taken from the original training set, is joined to train.
 
-    Args:
-        folder: Holds `train` and `test`.
-        split: "train" or "test".
-
-    Returns:
-        One entry a film; hidden files (`._*`, `.DS_Store`) and files that are not images are left out.
-
     Raises:
-        PneumoError: A class folder is missing or empty.
+        PneumoError: As `list_folder`; also if a class of "train" or "test" has no film or, without splits, if
+            there are films of another class.
     """
-    parts = [folder / split] + ([folder / "val"] if split == "train" and (folder / "val").is_dir() else [])
-    films = [film for part in parts for film in _list_part(part)]
+    listing = list_folder(folder)
+    if split is None:
+        others = ", ".join([name for name, reason in listing.strays if reason == OTHER_FOLDER][:NUM_NAMED])
+        if others:
+            raise PneumoError(
+                f"{folder} holds films of other classes: {others}; expected {' and '.join(CLASS_NAMES)} "
+                "only. Move those folders elsewhere, or into one of the two."
+            )
+        return list(listing.films)
+    parts = (split, "val") if split == "train" else (split,)
+    films = [film for film in listing.films if film.split in parts]
     for label, name in enumerate(CLASS_NAMES):
         if not any(film.label == label for film in films):
-            raise PneumoError(
-                f"{folder / split / name} holds no film; expected image files "
-                f"({', '.join(sorted(IMAGE_SUFFIXES))}). Put films of class {name} there."
-            )
+            raise PneumoError(f"{Path(folder, split, name)} {_NO_FILM} {listing.left_out}".strip())
     return sorted(films, key=lambda film: film.path.name)
 
 
-def _list_part(part: Path) -> list[FilmFile]:
-    films = []
-    for label, name in enumerate(CLASS_NAMES):
-        for path in (part / name).glob("*"):
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-                films.append(FilmFile(path, label, *parse_name(path.name, label)))
-    return films
+def list_folder(folder: Path) -> Listing:
+    """All films with a label, of the layout in `folder` or in its `chest_xray`, and what lies between them.
+
+    Raises:
+        PneumoError: It holds no film, a folder in it may not be read, or a link in it leads nowhere.
+    """
+    folder = Path(folder)
+    root, splits = find_root(folder)
+    films, (paths, strays) = [], _walk(root, folder)
+    for path in paths:
+        place = path.parts[len(root.parts) :]
+        split, inner = (place[0].lower(), place[1:]) if splits else (UNSPLIT, place)
+        if split in (splits or (UNSPLIT,)) and len(inner) > 1 and inner[0].upper() in CLASS_NAMES:
+            films.append(_describe(path, _clean(path, folder), split=split, inner=inner))
+        else:
+            stray = root.joinpath(*place[: 2 if split in splits else 1])
+            strays.append((_clean(stray, folder), NO_CLASS if stray == path else OTHER_FOLDER))
+    films.sort(key=lambda film: ((*SPLITS, UNSPLIT).index(film.split), film.label, film.path))
+    listing = Listing(tuple(films), tuple(sorted(set(strays))))
+    if not films:
+        raise PneumoError(f"{folder} {_NO_FILM} {listing.left_out}".strip())
+    return listing
+
+
+def find_root(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Where the class folders or splits lie, `folder` or its `chest_xray`, and which splits hold a class.
+
+    Raises:
+        PneumoError: There are no class folders.
+    """
+    if not folder.is_dir():
+        raise PneumoError(
+            f"{folder} is not a folder; expected one of films. Check the path, or run `pneumo data download`."
+        )
+    seen = _list_folders(folder)
+    for place in (folder, *(path for path in seen if path.name.lower() == "chest_xray")):
+        present = {p.name.lower() for p in _list_folders(place) if p.name.lower() in SPLITS and _has_class(p)}
+        if present or _has_class(place):
+            return place, tuple(split for split in SPLITS if split in present)
+    got = f"only {', '.join(_clean(path, folder) for path in seen[:8])}" if seen else "no folder"
+    raise PneumoError(
+        f"{folder} has {got} in it; expected {' and '.join(CLASS_NAMES)}, or {', '.join(SPLITS)} with these "
+        "in them. Rename the folders of your classes, or run `pneumo data download`."
+    )
 
 
 def parse_name(name: str, label: int) -> tuple[str, str]:
@@ -99,133 +178,94 @@ def parse_name(name: str, label: int) -> tuple[str, str]:
     return match["patient"] or match["series"], subtype
 
 
-def read_films(
-    films: list[FilmFile],
-    *,
-    image_size: int,
-    split: str,
-    max_films: int | None,
-    source: str = "chestxray2017",
-) -> XrayDataset:
-    """Decodes films, several at a time, with a progress bar.
-
-    Args:
-        films: The listing.
-        image_size: Height and width they are squashed to, pixels.
-        split: "train" or "test".
-        max_films: At most about this many, for the short mode; None reads all.
-        source: What the films are called.
-
-    Returns:
-        The films that could be read; the names of the others are in `skipped`.
-
-    Raises:
-        PneumoError: More than 5 % of the films are damaged.
-    """
-    chosen = choose_films(np.array([film.label for film in films]), max_films)
-    films = [films[index] for index in chosen]
-
-    images = make_films(len(films), image_size, image_size)
-
-    def read(place: int) -> tuple[int, int] | ImageError:
-        try:
-            data = read_bytes(films[place].path)
-            images[place] = load_image(data, image_size=image_size)
-            return measure_image(data)
-        except ImageError as error:
-            return error
-
-    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
-    with ThreadPoolExecutor() as pool:
-        reading = pool.map(read, range(len(films)))
-        results = list(tqdm(reading, total=len(films), desc=f"reading {split} films", leave=False))
-    _require_mostly_readable(films, results)
-    good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
-    return XrayDataset(
-        images=images if len(good) == len(films) else take_films(images, good),
-        labels=np.array([films[index].label for index in good], dtype=np.int64),
-        patients=np.array([films[index].patient for index in good]),
-        subtypes=np.array([films[index].subtype for index in good]),
-        names=np.array([films[index].path.name for index in good]),
-        sizes=np.array([results[index] for index in good], dtype=np.int64),
-        source=source,
-        split=split,
-        skipped=tuple(
-            film.path.name for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)
-        ),
-    )
-
-
-def _require_mostly_readable(films, results) -> None:
-    damaged = [(film, r) for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)]
-    if len(damaged) > MAX_DAMAGED_SHARE * len(films):
-        film, reason = damaged[0]
-        raise PneumoError(
-            f"{len(damaged)} of {len(films)} films cannot be read; expected at most "
-            f"{MAX_DAMAGED_SHARE:.0%}. The first is {film.path.name}: {reason} Copy the data set again."
-        )
-
-
-def find_class_folders(folder: Path) -> dict[str, Path]:
-    """The class folders in a folder, by class name; their names may be in small letters."""
-    if not folder.is_dir():
-        return {}
-    found = {path.name.upper(): path for path in _list_folders(folder)}
-    return {name: found[name] for name in CLASS_NAMES if name in found}
-
-
-def list_class_films(folder: Path) -> list[FilmFile]:
-    """All films below the class folders, class after class, sorted by their place.
-
-    A folder inside a class folder stands for a patient, `NORMAL/patient7/left.png`: its films are drawn
-    together where an interval is computed. Without one, a name as in ChestXRay2017 tells the patient, and a
-    film of any other name counts as a patient of its own.
-
-    Args:
-        folder: Holds `NORMAL`, `PNEUMONIA` or both, and no folder of films beside them.
-
-    Raises:
-        PneumoError: There is no film, or there are films of another class.
-    """
-    classes = find_class_folders(folder)
-    others = [path for path in _list_folders(folder) if path not in classes.values() and _list_images(path)]
-    if others:
-        found = ", ".join(path.name for path in others[:5])
-        raise PneumoError(
-            f"{folder} holds films of other classes: {found}; expected {' and '.join(CLASS_NAMES)} only. "
-            "Move those folders elsewhere, or into one of the two."
-        )
-    films = []
-    for name, place in classes.items():
-        for path in _list_images(place):
-            films.append(_describe(path, place, label=CLASS_NAMES.index(name)))
-    if not films:
-        kinds = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise PneumoError(
-            f"The class folders in {folder} hold no film; expected image files ({kinds}). Put films there."
-        )
-    return films
-
-
-def _describe(path: Path, class_folder: Path, *, label: int) -> FilmFile:
+def _describe(path: Path, name: str, *, split: str, inner: tuple[str, ...]) -> FilmFile:
+    """`inner`: the class folder and all below it."""
+    label = CLASS_NAMES.index(inner[0].upper())
     patient, subtype = parse_name(path.name, label)
-    place = path.relative_to(class_folder)
-    if len(place.parts) > 1:
-        patient = place.parts[0]
-    elif not PATIENT_PATTERN.match(path.name):
-        patient = f"{CLASS_NAMES[label]}/{place}"  # `1.png` of each class are two films, not one patient
-    return FilmFile(path, label, patient, subtype)
+    tells_patient = bool(PATIENT_PATTERN.match(path.name)) or len(inner) > 2
+    series = f"{patient} {subtype}" if subtype in SUBTYPES.values() else patient
+    if len(inner) > 2:
+        patient = series = inner[1]
+    elif not tells_patient and split == UNSPLIT:
+        patient = series = f"{CLASS_NAMES[label]}/{path.name}"  # `1.png` of each class are two patients
+    return FilmFile(path, name, split, label, subtype, patient, series, tells_patient)
+
+
+def _walk(top: Path, folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
+    """All films below a folder, sorted, and all else that lies there: its place below `folder`, and why."""
+    films, strays, folders, links, seen, home = [], [], [top], [], set(), top.resolve()
+    while folders or links:
+        place = (folders or links).pop(0)  # links last: a film is named by its own place
+        real = place.resolve()
+        if real in seen or (real != home and home.is_relative_to(real)):
+            strays.append((_clean(place, folder), LISTED))
+            continue
+        seen.add(real)
+        for path, kind in _scan(place).items():
+            if kind in (FILM, FOLDER, LINK):
+                {FILM: films, FOLDER: folders, LINK: links}[kind].append(path)
+            else:
+                strays.append((_clean(path, folder), kind))
+    return sorted(films), sorted(strays)
+
+
+def _scan(folder: Path) -> dict[Path, str]:
+    """What lies in a folder, sorted: a film, a folder, a link to one, or why it is none of these."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise PneumoError(
+            f"The folder {folder} cannot be read ({error.strerror}); films in it would be missed. "
+            "Ask for the right to read it, or move it elsewhere."
+        ) from error
+    kinds = {folder / entry.name: _find_kind(entry, folder / entry.name) for entry in entries}
+    if {"train", "test"} <= {path.name.lower() for path in kinds}:  # a mirror on Kaggle holds all films twice
+        kinds |= {path: COPY for path in kinds if path.name.lower() == "chest_xray"}
+    return kinds
+
+
+def _find_kind(entry: os.DirEntry, path: Path) -> str:
+    if entry.name.startswith(".") or entry.name.lower() in MADE_BY_SYSTEMS:
+        return HIDDEN
+    try:
+        if entry.is_symlink():
+            os.stat(path)
+        if entry.is_dir():
+            return LINK if entry.is_symlink() else FOLDER
+    except OSError as error:
+        raise PneumoError(
+            f"The link {path} leads nowhere ({error.strerror}); expected a film or a folder behind it. "
+            "Mend the link, or delete it."
+        ) from error
+    if not entry.is_file():
+        return NO_FILE
+    return FILM if path.suffix.lower() in IMAGE_SUFFIXES or _begins_as_image(path) else NO_IMAGE
+
+
+def _begins_as_image(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return path.name.upper() != "DICOMDIR" and is_image(file.read(START_BYTES))
+    except OSError:
+        return True  # whoever reads it says that it cannot be opened
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))
-    )
+    return [path for path, kind in _scan(folder).items() if kind in (FOLDER, LINK)]
 
 
-def _list_images(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _has_class(folder: Path) -> bool:
+    return any(path.name.upper() in CLASS_NAMES for path in _list_folders(folder))
+
+
+def _name_strays(strays) -> str:
+    named = [f"{name} ({reason})" for name, reason in strays if reason != HIDDEN]
+    rest = f" and {len(named) - NUM_NAMED:,} more" if len(named) > NUM_NAMED else ""
+    return f"Left out: {', '.join(named[:NUM_NAMED])}{rest}." if named else ""
+
+
+def _clean(path: Path, folder: Path) -> str:
+    """The place below the folder; bytes that are no text and signs that do not print become `?`."""
+    text = "/".join(path.parts[len(folder.parts) :])
+    return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -87,18 +87,10 @@ _LYING = (5, 6, 7, 8)  # values of the rotation tag
 MAX_EXIF_BYTES = 70_000  # its entries may share one place too; in a JPEG it has 64 KB at most
 
 
-def _choose_reader(start: bytes):
-    """The reader for a file that starts with these bytes, 12 or more.
-
-    Raises:
-        ImageError: It is of none of the five formats.
-    """
+def find_reader(start: bytes):
+    """The reader for a file that starts with these bytes, 12 or more; None for none of the five formats."""
     reader = next((r for magics, r in _READERS.items() if start.startswith(magics)), None)
-    if reader is None or (reader is WebPImageFile and start[8:12] != b"WEBP"):
-        raise ImageError(
-            "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
-        )
-    return reader
+    return None if reader is WebPImageFile and start[8:12] != b"WEBP" else reader
 
 
 def decode(data: bytes, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
@@ -124,7 +116,11 @@ def measure(data: bytes) -> tuple[int, int]:
 
 def _guard(data: bytes, use):
     """What `use` makes of the image in the file; every failure is an ImageError."""
-    reader = _choose_reader(data)
+    reader = find_reader(data)
+    if reader is None:
+        raise ImageError(
+            "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
+        )
     try:
         with quiet:
             return use(*_open(reader, data))
@@ -213,10 +209,11 @@ def _turn_upright(grey: np.ndarray, orientation: int) -> np.ndarray:
 
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "READ_VERSION"]
-__all__ += ["load_film", "load_image", "measure_image", "read_bytes"]
+__all__ += ["START_BYTES", "is_dicom", "is_image", "load_film", "load_image", "measure_image", "read_bytes"]
 
 READ_VERSION = 1  # part of the cache key: raise it whenever the same file would give other pixels
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
+START_BYTES = 132  # of a file tell its kind
 
 
 def load_image(source, *, image_size: int | None = None) -> np.ndarray:
@@ -287,14 +284,21 @@ def measure_image(source) -> tuple[int, int]:
         ImageError: There is no such file, or `load_image` would not read it either.
     """
     data = read_bytes(source)
-    if not _is_dicom(data):
+    if not is_dicom(data):
         return measure(data)
     from pneumo_utils.data.dicom import measure_dicom
 
     return measure_dicom(data)
 
 
-def _is_dicom(start: bytes) -> bool:
+def is_image(start: bytes) -> bool:
+    """Whether a file that begins with these `START_BYTES` is of a kind that `load_image` reads."""
+    is_text = start.startswith(b"BM") and start[15:18] != bytes(3)  # no BMP has so large a header
+    return is_dicom(start) or (not is_text and find_reader(start) is not None)
+
+
+def is_dicom(start: bytes) -> bool:
+    """Whether a file that begins with these `START_BYTES` is DICOM."""
     return start[128:132] == b"DICM"  # the 128 bytes before may be anything, a TIFF's header too
 
 
@@ -339,7 +343,7 @@ def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int
     if isinstance(source, np.ndarray):
         return _grey_from_array(source), source.shape[:2]
     data = read_bytes(source)
-    if not _is_dicom(data):
+    if not is_dicom(data):
         return decode(data, draft_size=draft_size)
     from pneumo_utils.data.dicom import read_dicom
 

@@ -5,25 +5,20 @@ import os
 import threading
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
-from pneumo_utils.config import FAST_MAX_FILMS, Folders, default_folders, is_fast
-from pneumo_utils.data.dataset import SPLITS, XrayDataset, load_cached
-from pneumo_utils.data.folders import (
-    FilmFile,
-    find_class_folders,
-    find_dataset_folder,
-    list_class_films,
-    list_films,
-    read_films,
-)
-from pneumo_utils.data.images import READ_VERSION, load_image
+from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, Folders, default_folders, is_fast
+from pneumo_utils.data.dataset import SPLITS, XrayDataset, load_cached, make_films, take_films
+from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
+from pneumo_utils.data.images import READ_VERSION, load_image, measure_image, read_bytes
 from pneumo_utils.data.splits import choose_films, choose_validation, make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.errors import PneumoError, UsageError, first_line
+from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 
 SIZES = (28, 64, 128, 224)
 PROBE_TIMEOUT_S = 6
@@ -128,6 +123,7 @@ def download(folder: Path, size: int) -> None:
         ) from error
 
 
+MAX_DAMAGED_SHARE = 0.05
 NUM_PHANTOMS = {"train": 1500, "test": 400}
 GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PNEUMO_DATA to its folder."
 
@@ -140,7 +136,8 @@ class DataChoice:
         source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder" for films of elsewhere, which
             can be judged and not trained on.
         folder: Where its files lie; None for phantoms, which are made.
-        sentence: What was taken, and how to get the full set where it is not that.
+        sentence: What was taken, what was left out of a folder, and how to get the full set where it is not
+            that.
     """
 
     source: str
@@ -163,7 +160,7 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
         The choice. Nothing has been read yet; a download has been made where "auto" needed one.
 
     Raises:
-        PneumoError: A folder that was named is not there or has another layout.
+        PneumoError: A folder that was named is not there, has another layout, or cannot be listed whole.
     """
     folders = folders or default_folders()
     if data == "auto":
@@ -175,10 +172,18 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
     if data == "pneumoniamnist":
         return DataChoice("pneumoniamnist", folders.data / "medmnist", "Data: PneumoniaMNIST, as asked for.")
     folder = folders.data / "chest_xray" if data == "chestxray2017" else _find_folder(data, folders)
-    if find_class_folders(folder) and not (folder / "train").is_dir():
-        return DataChoice("folder", folder, f"Data: the films of the folder {folder.name}, to be judged.")
-    folder = find_dataset_folder(folder)
-    return DataChoice("chestxray2017", folder, f"Data: ChestXRay2017 from the folder {folder.name}.")
+    folder, splits = find_root(folder)
+    if splits and not {"train", "test"} <= set(splits):
+        raise PneumoError(
+            f"{folder} has class folders in {' and '.join(splits)} only; expected train and test. Check the "
+            "path, or run `pneumo data download`."
+        )
+    left_out = list_folder(folder).left_out
+    if splits:
+        sentence = f"Data: ChestXRay2017 from the folder {folder.name}. {left_out}".strip()
+        return DataChoice("chestxray2017", folder, sentence)
+    sentence = f"Data: the films of the folder {folder.name}, to be judged. {left_out}".strip()
+    return DataChoice("folder", folder, sentence)
 
 
 def _find_folder(data: str, folders: Folders) -> Path:
@@ -262,15 +267,77 @@ def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
     place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
     settings = {"image_size": image_size, "split": "test", "max_films": max_films}
     settings["source"] = f"folder {folder.resolve().name}"
-    return _read_once(list_class_films(folder), f"folder-{place}", folders, **settings)
+    return _read_once(list_films(folder), f"folder-{place}", folders, **settings)
 
 
 def _read_once(films: list[FilmFile], name: str, folders: Folders, **settings) -> XrayDataset:
     """`read_films`, its outcome kept in the cache."""
     listing = [[f.path.name, f.label, f.path.stat().st_size, f.path.stat().st_mtime_ns] for f in films]
     key = {"read": READ_VERSION, **settings, "films": listing}
+    if any(f.path.parent.name.upper() not in CLASS_NAMES for f in films):  # folders tell the patients
+        key["patients"] = [f.patient for f in films]
     path = folders.data / "cache" / f"{name}-{settings['image_size']}-{settings['max_films'] or 'all'}.npz"
     return load_cached(path, key=key, build=lambda: read_films(films, **settings))
+
+
+def read_films(
+    films: list[FilmFile],
+    *,
+    image_size: int,
+    split: str,
+    max_films: int | None,
+    source: str = "chestxray2017",
+) -> XrayDataset:
+    """Decodes films, several at a time; the names of those that cannot be read are in `skipped`.
+
+    Args:
+        films: From `list_films`.
+        image_size: Height and width they are squashed to, pixels.
+        max_films: At most about this many, for the short mode; None reads all.
+
+    Raises:
+        PneumoError: More than 5 % of the films are damaged.
+    """
+    films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
+    images = make_films(len(films), image_size, image_size)
+
+    def read(place: int) -> tuple[int, int] | ImageError:
+        try:
+            data = read_bytes(films[place].path)
+            images[place] = load_image(data, image_size=image_size)
+            return measure_image(data)
+        except ImageError as error:
+            return error
+
+    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
+    with ThreadPoolExecutor() as pool:
+        reading = pool.map(read, range(len(films)))
+        results = list(tqdm(reading, total=len(films), desc=f"reading {split} films", leave=False))
+    _require_mostly_readable(films, results)
+    good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
+    return XrayDataset(
+        images=images if len(good) == len(films) else take_films(images, good),
+        labels=np.array([films[index].label for index in good], dtype=np.int64),
+        patients=np.array([films[index].patient for index in good]),
+        subtypes=np.array([films[index].subtype for index in good]),
+        names=np.array([films[index].path.name for index in good]),
+        sizes=np.array([results[index] for index in good], dtype=np.int64),
+        source=source,
+        split=split,
+        skipped=tuple(
+            film.path.name for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)
+        ),
+    )
+
+
+def _require_mostly_readable(films, results) -> None:
+    damaged = [(film, r) for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)]
+    if len(damaged) > MAX_DAMAGED_SHARE * len(films):
+        film, reason = damaged[0]
+        raise PneumoError(
+            f"{len(damaged)} of {len(films)} films cannot be read; expected at most "
+            f"{MAX_DAMAGED_SHARE:.0%}. The first is {film.path.name}: {reason} Copy the data set again."
+        )
 
 
 def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:

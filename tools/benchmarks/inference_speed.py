@@ -27,8 +27,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.app.batch import NUM_READERS, list_files, predict_files
+from pneumo_utils.app.batch import NUM_READERS, predict_files
 from pneumo_utils.app.predictor import OnnxEngine, Predictor, TorchEngine
+from pneumo_utils.data.folders import list_files
 from pneumo_utils.data.images import load_image
 from pneumo_utils.models.shipped import list_shipped, load_shipped
 
@@ -84,7 +85,7 @@ def compare_engines(name: str, film: Path) -> dict:
 
 def compare_folders(folder: Path, decode: Callable[[Path], object], *, repeats: int) -> dict:
     """The third ratio, over one way of decoding."""
-    predictor, paths = Predictor(load_shipped(MODEL)), list_files([folder])
+    predictor, (paths, _) = Predictor(load_shipped(MODEL)), list_files([folder])
 
     def decode_all() -> None:
         with ThreadPoolExecutor(NUM_READERS) as pool:
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="of the first; the last has three at most")
     parser.add_argument("--json", type=Path, help="where the figures go")
     arguments = parser.parse_args()
-    films = list_files([arguments.folder])
+    films, _ = list_files([arguments.folder])
     result = {"cores": os.cpu_count(), "films": arguments.films}
     result["process over import torch"] = compare_processes(films[0], repeats=arguments.repeats)
     show("whole process over import torch", result["process over import torch"])

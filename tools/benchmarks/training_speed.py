@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from pneumo_utils.data.folders import list_class_films, read_films
+from pneumo_utils.data.folders import list_films
+from pneumo_utils.data.sources import read_films
 from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.recipes import make_config
@@ -52,7 +53,7 @@ def train_ours(folder: Path, *, epochs: int, image_size: int) -> list[float]:
     """Scores of the held-out films after the last epoch."""
     keep_freed_memory()
     config = make_config("cnn_baseline", image_size=image_size, num_epochs=epochs, batch_size=BATCH_SIZE)
-    films = list_class_films(folder)
+    films = list_films(folder)
     films = read_films(films, image_size=image_size, split="train", max_films=None)
     held_out = np.array([is_held_out(Path(name), folder) for name in films.names])
     train, val = films.select(~held_out), films.select(held_out)
