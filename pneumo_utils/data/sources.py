@@ -20,109 +20,6 @@ from pneumo_utils.data.splits import choose_films, choose_validation, make_valid
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 
-SIZES = (28, 64, 128, 224)
-PROBE_TIMEOUT_S = 6
-
-
-def is_reachable() -> bool:
-    """Whether PneumoniaMNIST's server answers, known within a few seconds."""
-    import requests
-    from medmnist import INFO
-
-    answered = []
-
-    def ask() -> None:
-        try:
-            answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
-        except requests.RequestException:
-            answered.append(False)
-
-    # A thread, because looking up a name can take longer than any time-out given to requests.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(PROBE_TIMEOUT_S)
-    return answered == [True]
-
-
-def list_sizes(folder: Path) -> list[int]:
-    """The sizes in pixels that are on disk, ascending."""
-    return [size for size in SIZES if _find_file(folder, size).is_file()]
-
-
-def load_films(folder: Path, split: str, *, image_size: int, max_films: int | None) -> XrayDataset:
-    """The films of one of the source's own splits, downloaded where none is on disk.
-
-    Args:
-        folder: Where the files are kept.
-        split: "train", "val" or "test".
-        image_size: Height and width, pixels; taken from the smallest file that need not be enlarged.
-        max_films: At most about this many, for the short mode; None takes all.
-
-    Returns:
-        The films; each is a patient of its own, because the source does not tell.
-
-    Raises:
-        PneumoError: The file is damaged, or cannot be downloaded.
-    """
-    size = _choose_size(folder, image_size)
-    images, labels = _read_file(_find_file(folder, size), split)
-    chosen = choose_films(labels, max_films)
-    resized = np.stack([load_image(image, image_size=image_size) for image in images[chosen]])
-    names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
-    subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
-    return XrayDataset(resized, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
-
-
-def _read_file(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file[f"{split}_images"], file[f"{split}_labels"].reshape(-1).astype(np.int64)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise PneumoError(
-            f"{path.name} is damaged ({first_line(error)}). Delete it and run again."
-        ) from error
-
-
-def _choose_size(folder: Path, image_size: int) -> int:
-    """The smallest size that need not be enlarged, of those on disk or else to be downloaded."""
-    on_disk = list_sizes(folder)
-    if not on_disk:
-        wanted = next((s for s in SIZES if s >= image_size), SIZES[-1])
-        download(folder, wanted)
-        return wanted
-    return next((size for size in on_disk if size >= image_size), on_disk[-1])
-
-
-def _find_file(folder: Path, size: int) -> Path:
-    return folder / f"pneumoniamnist{'' if size == 28 else f'_{size}'}.npz"
-
-
-def download(folder: Path, size: int) -> None:
-    """Fetches one file, checked by `medmnist` against its published MD5.
-
-    Args:
-        folder: Made on demand.
-        size: One of `SIZES`.
-
-    Raises:
-        UsageError: There is no such size.
-        PneumoError: There is no network, or the file is not the published one.
-    """
-    if size not in SIZES:
-        raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, SIZES))}.")
-    from medmnist import PneumoniaMNIST
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        PneumoniaMNIST(split="train", download=True, size=size, root=str(folder))
-    except (RuntimeError, OSError) as error:
-        _find_file(folder, size).unlink(missing_ok=True)
-        raise PneumoError(
-            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
-            f"{_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
-        ) from error
-
-
 MAX_DAMAGED_SHARE = 0.05
 NUM_PHANTOMS = {"train": 1500, "test": 400}
 GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PNEUMO_DATA to its folder."
@@ -313,8 +210,14 @@ def read_films(
     with ThreadPoolExecutor() as pool:
         reading = pool.map(read, range(len(films)))
         results = list(tqdm(reading, total=len(films), desc=f"reading {split} films", leave=False))
-    _require_mostly_readable(films, results)
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
+    damaged = [index for index, result in enumerate(results) if isinstance(result, ImageError)]
+    if len(damaged) > MAX_DAMAGED_SHARE * len(films):
+        first = f"{films[damaged[0]].path.name}: {results[damaged[0]]}"
+        raise PneumoError(
+            f"{len(damaged)} of {len(films)} films cannot be read; expected at most {MAX_DAMAGED_SHARE:.0%}. "
+            f"The first is {first} Copy the data set again."
+        )
     return XrayDataset(
         images=images if len(good) == len(films) else take_films(images, good),
         labels=np.array([films[index].label for index in good], dtype=np.int64),
@@ -324,20 +227,8 @@ def read_films(
         sizes=np.array([results[index] for index in good], dtype=np.int64),
         source=source,
         split=split,
-        skipped=tuple(
-            film.path.name for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)
-        ),
+        skipped=tuple(films[index].path.name for index in damaged),
     )
-
-
-def _require_mostly_readable(films, results) -> None:
-    damaged = [(film, r) for film, r in zip(films, results, strict=True) if isinstance(r, ImageError)]
-    if len(damaged) > MAX_DAMAGED_SHARE * len(films):
-        film, reason = damaged[0]
-        raise PneumoError(
-            f"{len(damaged)} of {len(films)} films cannot be read; expected at most "
-            f"{MAX_DAMAGED_SHARE:.0%}. The first is {film.path.name}: {reason} Copy the data set again."
-        )
 
 
 def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:
@@ -353,8 +244,80 @@ def _cut(official: XrayDataset, split: str) -> XrayDataset:
     return train if split == "train" else val
 
 
+MNIST_SIZES = (28, 64, 128, 224)
+PROBE_TIMEOUT_S = 6
+
+
+def is_reachable() -> bool:
+    """Whether PneumoniaMNIST's server answers, known within a few seconds."""
+    import requests
+    from medmnist import INFO
+
+    answered = []
+
+    def ask() -> None:
+        try:
+            answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
+        except requests.RequestException:
+            answered.append(False)
+
+    # A thread, because looking up a name can take longer than any time-out given to requests.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(PROBE_TIMEOUT_S)
+    return answered == [True]
+
+
+def list_sizes(folder: Path) -> list[int]:
+    """The sizes of PneumoniaMNIST in pixels that are on disk, ascending."""
+    return [size for size in MNIST_SIZES if _find_file(folder, size).is_file()]
+
+
+def _find_file(folder: Path, size: int) -> Path:
+    return folder / f"pneumoniamnist{'' if size == 28 else f'_{size}'}.npz"
+
+
+def download(folder: Path, size: int) -> None:
+    """Fetches one file of PneumoniaMNIST, checked by `medmnist` against its published MD5.
+
+    Raises:
+        UsageError: There is no such size.
+        PneumoError: There is no network, or the file is not the published one.
+    """
+    if size not in MNIST_SIZES:
+        raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, MNIST_SIZES))}.")
+    from medmnist import PneumoniaMNIST
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        PneumoniaMNIST(split="train", download=True, size=size, root=str(folder))
+    except (RuntimeError, OSError) as error:
+        _find_file(folder, size).unlink(missing_ok=True)
+        raise PneumoError(
+            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
+            f"{_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
+        ) from error
+
+
 def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayDataset:
-    return load_films(folder, split, image_size=image_size, max_films=max_films)
+    """From the smallest file that need not be enlarged; patients are not told, so each film is one."""
+    from medmnist import PneumoniaMNIST
+
+    if not list_sizes(folder):
+        download(folder, next((size for size in MNIST_SIZES if size >= image_size), MNIST_SIZES[-1]))
+    on_disk = list_sizes(folder)
+    size = next((size for size in on_disk if size >= image_size), on_disk[-1])
+    try:
+        films = PneumoniaMNIST(split=split, size=size, root=str(folder))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        name = _find_file(folder, size).name
+        raise PneumoError(f"{name} is damaged ({first_line(error)}). Delete it and run again.") from error
+    labels = films.labels.reshape(-1).astype(np.int64)
+    chosen = choose_films(labels, max_films)
+    images = np.stack([load_image(image, image_size=image_size) for image in films.imgs[chosen]])
+    names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
+    subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
+    return XrayDataset(images, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
 
 
 SOURCES: dict[str, Callable[..., XrayDataset]] = {
