@@ -1,10 +1,9 @@
-"""Stress validation: validation films as another hospital might have delivered them.
+"""Augmentation of training films, and stress validation: validation films changed in such ways.
 
-Plain validation films come from the same series as the training films, and a model that reads the stretch
-or the tones of a series scores close to 1 on them. The epoch is therefore chosen on validation films that
-were turned, stretched, cropped, re-toned, blurred and partly covered, and the threshold on these and the
-plain ones together. The changes are drawn from fixed seeds and are the same for every recipe and image size:
-figures of different runs can be compared.
+Both change whole batches at once, on whatever device these are on. Plain validation films come from the same
+series as the training films, and a model that reads the stretch or the tones of a series scores close to 1 on
+them. The epoch is therefore chosen on changed copies, and the thresholds on these and the plain ones together.
+The changes are drawn from fixed seeds, the same for every recipe and image size.
 """
 
 import math

@@ -8,6 +8,145 @@ import numpy as np
 from pneumo_utils.data.formats import UNREADABLE, read_jpeg_header, require_all_pixels
 from pneumo_utils.errors import ImageError
 
+_NATIVE, _BIG = "native", "1.2.840.10008.1.2.2"
+SYNTAXES = {
+    "1.2.840.10008.1.2": _NATIVE,
+    "1.2.840.10008.1.2.1": _NATIVE,
+    "1.2.840.10008.1.2.1.99": _NATIVE,  # deflated as a whole, and inflated by now
+    _BIG: _NATIVE,  # big-endian
+    "1.2.840.10008.1.2.4.50": "jpeg8",  # baseline
+    "1.2.840.10008.1.2.4.51": "jpeg8",  # extended, 12 bits
+    "1.2.840.10008.1.2.4.57": "jpeg8",  # lossless
+    "1.2.840.10008.1.2.4.70": "jpeg8",  # lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": "jpegls",
+    "1.2.840.10008.1.2.4.81": "jpegls",
+    "1.2.840.10008.1.2.4.90": "jpeg2k",
+    "1.2.840.10008.1.2.4.91": "jpeg2k",
+    "1.2.840.10008.1.2.5": "rle",
+}
+"""Transfer syntaxes that are read, and what decodes them."""
+MAX_FRAGMENTS = 10_000
+CUT_SHORT = "The DICOM file's image is cut short; download or export the file again."
+DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
+_ITEM, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+
+
+def decode_frame(value: memoryview, length: int, tags, syntax: str) -> np.ndarray:
+    """The pixels as they are stored.
+
+    Args:
+        value: The file from the first byte of the pixel data on.
+        length: Of the pixel data as the file says, bytes; 0xFFFFFFFF where it lies in fragments.
+        tags: The elements that describe it.
+        syntax: A key of `SYNTAXES`.
+
+    Returns:
+        uint8 or uint16 (H, W), signed values as their two's complement; or uint8 (H, W, 3) of
+        red, green and blue.
+
+    Raises:
+        ImageError: It is cut short, of a rare depth, or not the image that the elements describe.
+    """
+    shape, word = _read_shape(tags)
+    codec = SYNTAXES[syntax]
+    if codec == _NATIVE:
+        order = ">" if syntax == _BIG else "<"
+        pixels = _read_native(value, length, shape, word.newbyteorder(order), tags)
+    elif length != 0xFFFFFFFF:
+        raise ImageError(UNREADABLE)
+    elif codec == "rle":
+        pixels = _decode_rle(join_fragments(value), shape, word)
+    else:
+        pixels = _clip(_decode_jpeg(join_fragments(value), codec, shape, tags), tags)
+    if pixels.shape != shape or pixels.dtype.itemsize > 2 or pixels.dtype.kind not in "iu":
+        raise ImageError(DISAGREES)
+    if len(shape) == 3 and codec != "jpeg8" and str(tags.get("PhotometricInterpretation")) == "YBR_FULL":
+        pixels = pixels[..., 0]  # nothing has made red, green and blue of it: the luma comes first
+    return pixels.view(f"u{pixels.dtype.itemsize}")
+
+
+def _read_shape(tags) -> tuple[tuple, np.dtype]:
+    """The shape of the image, (H, W) or (H, W, 3), and the type of a word."""
+    samples, allocated = int(tags.get("SamplesPerPixel") or 1), int(tags.BitsAllocated)
+    is_read = (samples, allocated) in ((1, 8), (1, 16), (3, 8))
+    if not is_read or not 1 <= int(tags.BitsStored) <= allocated:
+        raise ImageError("The DICOM image has a rare depth; export the film as PNG of 8 or 16 bits of grey.")
+    shape = int(tags.Rows), int(tags.Columns)
+    return (shape if samples == 1 else (*shape, 3)), np.dtype(f"u{allocated // 8}")
+
+
+def join_fragments(value: memoryview) -> bytes:
+    """The one frame of encapsulated pixel data, without the table of offsets before it.
+
+    Raises:
+        ImageError: A fragment or the end of the sequence is missing.
+    """
+    fragments, at = [], 0
+    while at + 8 <= len(value) and len(fragments) <= MAX_FRAGMENTS:
+        group, element, length = struct.unpack_from("<HHI", value, at)
+        at += 8
+        if (group, element) == _SEQUENCE_END and len(fragments) > 1:
+            return b"".join(fragments[1:])
+        if (group, element) != _ITEM or at + length > len(value):
+            break
+        fragments.append(value[at : at + length])
+        at += length
+    raise ImageError(CUT_SHORT)
+
+
+def _read_native(value: memoryview, length: int, shape: tuple, word: np.dtype, tags) -> np.ndarray:
+    count = int(np.prod(shape))
+    if str(tags.get("PhotometricInterpretation")) == "YBR_FULL_422" or length == 0xFFFFFFFF:
+        raise ImageError(UNREADABLE)
+    if min(length, len(value)) < count * word.itemsize:
+        raise ImageError(CUT_SHORT)
+    pixels = np.frombuffer(value, word, count)
+    if len(shape) == 3 and int(tags.get("PlanarConfiguration") or 0) == 1:
+        return pixels.reshape(3, *shape[:2]).transpose(1, 2, 0)
+    return pixels.reshape(shape).astype(word.newbyteorder("="), copy=False)
+
+
+def _decode_rle(frame: bytes, shape: tuple, word: np.dtype) -> np.ndarray:
+    # Into room of the right size: two bytes can stand for 128, so a small file could ask for gigabytes.
+    room = np.empty(int(np.prod(shape)) * word.itemsize, np.uint8)
+    decoded = imagecodecs.dicomrle_decode(frame, word.newbyteorder("<"), out=room)
+    if len(decoded) < room.size:
+        raise ImageError(CUT_SHORT)
+    pixels = room.view(word.newbyteorder("<")).astype(word, copy=False)
+    return pixels.reshape(shape) if len(shape) == 2 else pixels.reshape(3, *shape[:2]).transpose(1, 2, 0)
+
+
+def _decode_jpeg(frame: bytes, codec: str, shape: tuple, tags) -> np.ndarray:
+    if codec == "jpeg2k":
+        frame = frame[max(0, frame.find(JPEG2000_START)) :]  # without a file of its own around it
+        if read_jpeg2000_size(frame) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
+            raise ImageError(DISAGREES)
+        return imagecodecs.jpeg2k_decode(frame)
+    header = read_jpeg_header(frame)
+    if (header.height, header.width, header.samples) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
+        raise ImageError(DISAGREES)
+    if codec == "jpegls":
+        return imagecodecs.jpegls_decode(frame)
+    is_rgb = str(tags.get("PhotometricInterpretation")) == "RGB"
+    spaces = {"colorspace": "RGB" if is_rgb else "YCBCR", "outcolorspace": "RGB"} if len(shape) == 3 else {}
+
+    def decode(stream: bytes) -> np.ndarray:
+        return imagecodecs.jpeg8_decode(stream, **spaces)
+
+    pixels = decode(frame)
+    require_all_pixels(frame, header, pixels, decode)
+    return pixels
+
+
+def _clip(pixels: np.ndarray, tags) -> np.ndarray:
+    """A lossy codec may go beyond the bits that are stored; the highest level must not become the lowest."""
+    stored, is_signed = int(tags.BitsStored), int(tags.get("PixelRepresentation") or 0) == 1
+    if (pixels.dtype.kind == "i") != is_signed or stored >= 8 * pixels.dtype.itemsize:
+        return pixels
+    low = -(2 ** (stored - 1)) if is_signed else 0
+    return np.clip(pixels, low, low + 2**stored - 1)
+
+
 JPEG2000_START = b"\xff\x4f\xff\x51"
 MAX_BYTES = 16_000_000  # the slowest decoder of all: 7 MB a second
 MAX_TILES = 5_000
@@ -72,143 +211,3 @@ def _check_coding(body: bytes, marker: int, size: tuple[int, int]) -> None:
         precincts += ((width >> (power & 15)) + 1) * ((height >> (power >> 4)) + 1)
     if precincts > MAX_PRECINCTS:
         raise ImageError(TOO_SLOW)
-
-
-_NATIVE, _BIG = "native", "1.2.840.10008.1.2.2"
-SYNTAXES = {
-    "1.2.840.10008.1.2": _NATIVE,
-    "1.2.840.10008.1.2.1": _NATIVE,
-    "1.2.840.10008.1.2.1.99": _NATIVE,  # deflated as a whole, and inflated by now
-    _BIG: _NATIVE,  # big-endian
-    "1.2.840.10008.1.2.4.50": "jpeg8",  # baseline
-    "1.2.840.10008.1.2.4.51": "jpeg8",  # extended, 12 bits
-    "1.2.840.10008.1.2.4.57": "jpeg8",  # lossless
-    "1.2.840.10008.1.2.4.70": "jpeg8",  # lossless, first-order prediction
-    "1.2.840.10008.1.2.4.80": "jpegls",
-    "1.2.840.10008.1.2.4.81": "jpegls",
-    "1.2.840.10008.1.2.4.90": "jpeg2k",
-    "1.2.840.10008.1.2.4.91": "jpeg2k",
-    "1.2.840.10008.1.2.5": "rle",
-}
-"""Transfer syntaxes that are read, and what decodes them."""
-
-MAX_FRAGMENTS = 10_000
-CUT_SHORT = "The DICOM file's image is cut short; download or export the file again."
-DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
-_ITEM, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
-
-
-def decode_frame(value: memoryview, length: int, tags, syntax: str) -> np.ndarray:
-    """The pixels as they are stored.
-
-    Args:
-        value: The file from the first byte of the pixel data on.
-        length: Of the pixel data as the file says, bytes; 0xFFFFFFFF where it lies in fragments.
-        tags: The elements that describe it.
-        syntax: A key of `SYNTAXES`.
-
-    Returns:
-        uint8 or uint16 (H, W), signed values as their two's complement; or uint8 (H, W, 3) of
-        red, green and blue.
-
-    Raises:
-        ImageError: It is cut short, of a rare depth, or not the image that the elements describe.
-    """
-    shape, word = _read_shape(tags)
-    codec = SYNTAXES[syntax]
-    if codec == _NATIVE:
-        order = ">" if syntax == _BIG else "<"
-        pixels = _read_native(value, length, shape, word.newbyteorder(order), tags)
-    elif length != 0xFFFFFFFF:
-        raise ImageError(UNREADABLE)
-    elif codec == "rle":
-        pixels = _decode_rle(join_fragments(value), shape, word)
-    else:
-        pixels = _clip(_decode_jpeg(join_fragments(value), codec, shape, tags), tags)
-    if pixels.shape != shape or pixels.dtype.itemsize > 2 or pixels.dtype.kind not in "iu":
-        raise ImageError(DISAGREES)
-    if len(shape) == 3 and codec != "jpeg8" and str(tags.get("PhotometricInterpretation")) == "YBR_FULL":
-        pixels = pixels[..., 0]  # nothing has made red, green and blue of it: the luma comes first
-    return pixels.view(f"u{pixels.dtype.itemsize}")
-
-
-def _read_shape(tags) -> tuple[tuple, np.dtype]:
-    """The shape of the image, (H, W) or (H, W, 3), and the type of a word."""
-    samples, allocated = int(tags.get("SamplesPerPixel") or 1), int(tags.BitsAllocated)
-    is_read = (samples, allocated) in ((1, 8), (1, 16), (3, 8))
-    if not is_read or not 1 <= int(tags.BitsStored) <= allocated:
-        raise ImageError("The DICOM image has a rare depth; export the film as PNG of 8 or 16 bits of grey.")
-    shape = int(tags.Rows), int(tags.Columns)
-    return (shape if samples == 1 else (*shape, 3)), np.dtype(f"u{allocated // 8}")
-
-
-def _clip(pixels: np.ndarray, tags) -> np.ndarray:
-    """A lossy codec may go beyond the bits that are stored; the highest level must not become the lowest."""
-    stored, is_signed = int(tags.BitsStored), int(tags.get("PixelRepresentation") or 0) == 1
-    if (pixels.dtype.kind == "i") != is_signed or stored >= 8 * pixels.dtype.itemsize:
-        return pixels
-    low = -(2 ** (stored - 1)) if is_signed else 0
-    return np.clip(pixels, low, low + 2**stored - 1)
-
-
-def join_fragments(value: memoryview) -> bytes:
-    """The one frame of encapsulated pixel data, without the table of offsets before it.
-
-    Raises:
-        ImageError: A fragment or the end of the sequence is missing.
-    """
-    fragments, at = [], 0
-    while at + 8 <= len(value) and len(fragments) <= MAX_FRAGMENTS:
-        group, element, length = struct.unpack_from("<HHI", value, at)
-        at += 8
-        if (group, element) == _SEQUENCE_END and len(fragments) > 1:
-            return b"".join(fragments[1:])
-        if (group, element) != _ITEM or at + length > len(value):
-            break
-        fragments.append(value[at : at + length])
-        at += length
-    raise ImageError(CUT_SHORT)
-
-
-def _read_native(value: memoryview, length: int, shape: tuple, word: np.dtype, tags) -> np.ndarray:
-    count = int(np.prod(shape))
-    if str(tags.get("PhotometricInterpretation")) == "YBR_FULL_422" or length == 0xFFFFFFFF:
-        raise ImageError(UNREADABLE)
-    if min(length, len(value)) < count * word.itemsize:
-        raise ImageError(CUT_SHORT)
-    pixels = np.frombuffer(value, word, count)
-    if len(shape) == 3 and int(tags.get("PlanarConfiguration") or 0) == 1:
-        return pixels.reshape(3, *shape[:2]).transpose(1, 2, 0)
-    return pixels.reshape(shape).astype(word.newbyteorder("="), copy=False)
-
-
-def _decode_rle(frame: bytes, shape: tuple, word: np.dtype) -> np.ndarray:
-    # Into room of the right size: two bytes can stand for 128, so a small file could ask for gigabytes.
-    room = np.empty(int(np.prod(shape)) * word.itemsize, np.uint8)
-    decoded = imagecodecs.dicomrle_decode(frame, word.newbyteorder("<"), out=room)
-    if len(decoded) < room.size:
-        raise ImageError(CUT_SHORT)
-    pixels = room.view(word.newbyteorder("<")).astype(word, copy=False)
-    return pixels.reshape(shape) if len(shape) == 2 else pixels.reshape(3, *shape[:2]).transpose(1, 2, 0)
-
-
-def _decode_jpeg(frame: bytes, codec: str, shape: tuple, tags) -> np.ndarray:
-    if codec == "jpeg2k":
-        frame = frame[max(0, frame.find(JPEG2000_START)) :]  # without a file of its own around it
-        if read_jpeg2000_size(frame) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
-            raise ImageError(DISAGREES)
-        return imagecodecs.jpeg2k_decode(frame)
-    header = read_jpeg_header(frame)
-    if (header.height, header.width, header.samples) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
-        raise ImageError(DISAGREES)
-    if codec == "jpegls":
-        return imagecodecs.jpegls_decode(frame)
-    is_rgb = str(tags.get("PhotometricInterpretation")) == "RGB"
-    spaces = {"colorspace": "RGB" if is_rgb else "YCBCR", "outcolorspace": "RGB"} if len(shape) == 3 else {}
-
-    def decode(stream: bytes) -> np.ndarray:
-        return imagecodecs.jpeg8_decode(stream, **spaces)
-
-    pixels = decode(frame)
-    require_all_pixels(frame, header, pixels, decode)
-    return pixels

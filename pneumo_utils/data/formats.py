@@ -35,6 +35,8 @@ def check_size(height: int, width: int) -> None:
     check_count(height * width, MAX_PIXELS, "pixels")
 
 
+# --- What the libraries say ------------------------------------------------------------------------------
+
 _LOGGERS = ("PIL", "pydicom")
 
 
@@ -101,6 +103,8 @@ quiet = _Silence(_silence_python)
 
 quiet_native = _Silence(_silence_native)
 """`with quiet_native:` keeps what a C library prints on standard error inside (libtiff does)."""
+
+# --- JPEG ------------------------------------------------------------------------------------------------
 
 MAX_SEGMENTS = 5_000  # a colour profile of 100 MB would take 1,600
 MAX_EXIF_BYTES = 70_000  # Pillow joins several notes of 64 KB, and their entries may share one place
@@ -174,7 +178,7 @@ def read_jpeg_header(data: bytes) -> JpegHeader:
 def require_all_pixels(
     data: bytes, header: JpegHeader, pixels: np.ndarray, decode: Callable[[bytes], np.ndarray]
 ) -> None:
-    """Nothing, if the pixels come from the data to the last one.
+    """Raises ImageError if part of the pixels does not come from the data.
 
     A decoder that meets the end marker too early fills the rest and says nothing. A baseline decoder fills
     it with the middle grey: where the last block is not all of that, the data reached it. Otherwise the
@@ -186,9 +190,6 @@ def require_all_pixels(
         header: Its header.
         pixels: What it was decoded to, (H, W) or (H, W, C), perhaps at a half, a quarter or an eighth.
         decode: The way from the stream to `pixels`.
-
-    Raises:
-        ImageError: Part of the pixels is filled in.
     """
     sides = zip(pixels.shape[:2], (header.height, header.width), strict=True)
     sizes = (max(1, -(-8 * shown // side)) for shown, side in sides)
@@ -200,6 +201,8 @@ def require_all_pixels(
     if not np.array_equal(again, pixels):
         raise ImageError(CUT_SHORT)
 
+
+# --- PNG -------------------------------------------------------------------------------------------------
 
 PNG_CUT_SHORT = "The PNG data is cut short; download or export the file again."
 _END = b"\0\0\0\0IEND\xae\x42\x60\x82"  # the last chunk is empty, so its checksum is always this
@@ -221,14 +224,11 @@ def require_few_chunks(data: bytes) -> None:
 
 
 def require_all_rows(data: bytes, grey: np.ndarray) -> None:
-    """Nothing, if the file ends with its last chunk and its data reach the last row.
+    """Raises ImageError if the last chunk or rows are missing.
 
     Args:
         data: The file, which Pillow could read.
         grey: uint8 (H, W), what it was read to; the data are only counted where the end of it is flat.
-
-    Raises:
-        ImageError: Rows are missing.
     """
     if _END not in data:
         raise ImageError(PNG_CUT_SHORT)
@@ -263,10 +263,13 @@ def _iterate_data(data: bytes) -> Iterator[bytes]:
         at += 12 + length
 
 
+# --- TIFF ------------------------------------------------------------------------------------------------
+
 MAX_ENTRIES = 500  # a film has about 20
 # None, LZW, JPEG, deflate (two numbers) and PackBits. Others, fax codes among them, end early unnoticed.
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32946, 32773})
 _JPEG = 7
+# Bytes of a value of each type.
 _SIZES = {
     1: 1,
     2: 1,
@@ -307,14 +310,11 @@ def require_small_directory(data: bytes) -> None:
 
 
 def require_all_strips(tags, data: bytes) -> None:
-    """Nothing, if the decoder need not fill in what is not there.
+    """Raises ImageError if a strip or tile lies outside the file, is cut short, too large or of a rare kind.
 
     Args:
         tags: The directory as Pillow read it.
         data: The file.
-
-    Raises:
-        ImageError: A strip or tile is outside the file, cut short, very large or in a rare compression.
     """
     compression = tags.get(259, 1)
     if compression not in _COMPRESSIONS:
@@ -326,6 +326,8 @@ def require_all_strips(tags, data: bytes) -> None:
         if compression == _JPEG and read_jpeg_header(data[start : start + count]).end > count:
             raise ImageError(CUT_SHORT)
 
+
+# --- WebP ------------------------------------------------------------------------------------------------
 
 MAX_WEBP_BYTES = 10_000_000  # Pillow reads 5 MB a second
 

@@ -32,59 +32,128 @@ from pneumo_utils.data.formats import (
 )
 from pneumo_utils.errors import ImageError
 
+READ_VERSION = 1  # part of the cache key: raise it whenever the same file would give other pixels
+IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
+START_BYTES = 132  # of a file tell its kind
+MAX_EXIF_BYTES = 70_000  # its entries may share one place too; in a JPEG it has 64 KB at most
 _STRIP_PIXELS = 1_000_000
-
-
-def grey_from_pillow(image: Image.Image) -> np.ndarray:
-    """uint8 (H, W): colour as its luma, transparent parts black, wide values stretched."""
-    kind = {"F": np.float32, "I": np.int32}.get(
-        image.mode, np.uint16 if image.mode.startswith("I") else np.uint8
-    )
-    values = np.empty((image.height, image.width), kind)
-    rows = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
-        values[top : top + rows] = np.asarray(strip if kind is not np.uint8 else _to_luma(strip))
-    return values if kind is np.uint8 else stretch(values)
-
-
-def _to_luma(image: Image.Image) -> Image.Image:
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    if image.mode not in ("L", "RGB"):  # CIELAB cannot go to grey at once
-        image = image.convert("RGB")
-    return image.convert("L")
-
-
-def stretch(values: np.ndarray) -> np.ndarray:
-    """uint8 of the same shape (H, W): the lowest value becomes 0, the highest 255; a single value 0.
-
-    Raises:
-        ImageError: A value is NaN or infinite.
-    """
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite(high - low):  # one NaN or infinity anywhere ends in this difference
-        raise ImageError("The image has values that are not finite numbers; replace them before the export.")
-    grey = np.empty(values.shape, np.uint8)
-    rows = max(1, _STRIP_PIXELS // values.shape[1])
-    for top in range(0, len(values), rows):
-        strip = values[top : top + rows].astype(np.float64)
-        grey[top : top + rows] = ((strip - low) / ((high - low) or 1.0) * 255).round()
-    return grey
-
-
 # The readers are called by name. `Image.open` would judge the size first, by a limit that is global to
 # the process and with a warning, and it opens a JPEG that carries a preview as an image of two frames.
-_JPEG_START = b"\xff\xd8\xff"
 _READERS = {
-    (_JPEG_START,): JpegImageFile,
+    (b"\xff\xd8\xff",): JpegImageFile,
     (b"\x89PNG\r\n\x1a\n",): PngImageFile,
     (b"BM",): BmpImageFile,
     (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"): TiffImageFile,
     (b"RIFF",): WebPImageFile,
 }
 _LYING = (5, 6, 7, 8)  # values of the rotation tag
-MAX_EXIF_BYTES = 70_000  # its entries may share one place too; in a JPEG it has 64 KB at most
+
+
+def load_image(source, *, image_size: int | None = None) -> np.ndarray:
+    """One image as a grey array.
+
+    Args:
+        source: The file's bytes (bytes, bytearray or memoryview), its path (str or Path), or pixels:
+            an array (H, W) of uint8, uint16 or float, or (H, W, 3) or (H, W, 4) of uint8.
+        image_size: Side in pixels to which the image is squashed, its aspect given up; None keeps its size.
+
+    Returns:
+        uint8 (H, W), or (image_size, image_size); 0 is black and 255 white. Colour becomes its luma,
+        transparent parts become black, more than 8 bits are stretched from the image's own lowest and
+        highest value to 0 and 255, and a camera's rotation tag is obeyed. A DICOM film is shown as
+        `read_dicom` says: through its own window, bone white.
+
+    Raises:
+        ImageError: The image is missing, empty, too large, too small, damaged, cut short, of several
+            frames or of another format; the message says which and what to do.
+    """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
+    if image_size is None:
+        return _load_grey(source, draft_size=None)[0]
+    return load_film(source, image_size=image_size).squashed
+
+
+class LoadedFilm(NamedTuple):
+    """What a model and its guard see of one image, decoded once.
+
+    Attributes:
+        squashed: uint8 (S, S), as `load_image` gives it.
+        unsquashed: uint8 (h, w), what it was squashed from: the whole image, or a JPEG at a half, a quarter
+            or an eighth.
+        size: Height and width of the whole image, pixels.
+    """
+
+    squashed: np.ndarray
+    unsquashed: np.ndarray
+    size: tuple[int, int]
+
+
+def load_film(source, *, image_size: int) -> LoadedFilm:
+    """One image squashed to a square of S = `image_size` pixels; takes and raises what `load_image` does."""
+    grey, size = _load_grey(source, draft_size=2 * image_size)
+    if grey.shape == (image_size, image_size):
+        return LoadedFilm(grey, grey, size)
+    # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
+    small = Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR)
+    return LoadedFilm(np.array(small), grey, size)
+
+
+def measure_image(source) -> tuple[int, int]:
+    """Height and width of an image file as it is stored, pixels, from its header; takes its path or bytes.
+
+    Raises:
+        ImageError: There is no such file, or `load_image` would not read it either.
+    """
+    data = read_bytes(source)
+    if not is_dicom(data):
+        return _open_and(lambda image, _: (image.height, image.width), data)
+    from pneumo_utils.data.dicom import measure_dicom
+
+    return measure_dicom(data)
+
+
+def read_bytes(source) -> bytes:
+    """The bytes of an image file, from its path or its bytes.
+
+    Raises:
+        ImageError: There is no such file, it is empty, or it has more than `MAX_BYTES`.
+    """
+    if isinstance(source, (str, Path)):
+        _require_file(source)
+        try:
+            source = Path(source).read_bytes()
+        except OSError as error:
+            raise ImageError("The file cannot be opened; check its name and that you may read it.") from error
+    if memoryview(source).nbytes == 0:
+        raise ImageError("The file is empty; download or export it again.")
+    check_count(memoryview(source).nbytes, MAX_BYTES, "bytes")
+    return bytes(source)
+
+
+def _require_file(path: str | Path) -> None:
+    """Raises ImageError for what is not an ordinary file; a pipe or a device may never come to an end."""
+    try:
+        path = Path(path)
+        if path.is_file():
+            check_count(path.stat().st_size, MAX_BYTES, "bytes")
+            return
+        reason = "This is a folder" if path.is_dir() else "This is not a file of its own"
+        reason = reason if path.exists() else "There is no such file"
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a link that points at itself
+        raise ImageError("The file cannot be opened; check its name and that you may read it.") from error
+    raise ImageError(f"{reason}; give the path of one image file.")
+
+
+def is_image(start: bytes) -> bool:
+    """Whether a file that begins with these `START_BYTES` is of a kind that `load_image` reads."""
+    is_text = start.startswith(b"BM") and start[15:18] != bytes(3)  # no BMP has so large a header
+    return is_dicom(start) or (not is_text and find_reader(start) is not None)
+
+
+def is_dicom(start: bytes) -> bool:
+    """Whether a file that begins with these `START_BYTES` is DICOM."""
+    return start[128:132] == b"DICM"  # the 128 bytes before may be anything, a TIFF's header too
 
 
 def find_reader(start: bytes):
@@ -93,29 +162,34 @@ def find_reader(start: bytes):
     return None if reader is WebPImageFile and start[8:12] != b"WEBP" else reader
 
 
-def decode(data: bytes, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """The one image in a file.
+def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """uint8 (H, W) and the height and width of the whole image; a JPEG much larger than `draft_size` comes at
+    a half, a quarter or an eighth."""
+    if isinstance(source, np.ndarray):
+        return _grey_from_array(source), source.shape[:2]
+    data = read_bytes(source)
+    if not is_dicom(data):
+        return _open_and(lambda image, header: _decode(image, header, data, draft_size), data)
+    from pneumo_utils.data.dicom import read_dicom
 
-    Args:
-        data: The file.
-        draft_size: Let a JPEG much larger than this come at a half, a quarter or an eighth; None: whole.
-
-    Returns:
-        uint8 (H, W), turned upright, and the height and width of the whole image, pixels.
-
-    Raises:
-        ImageError: What `load_image` says of a file.
-    """
-    return _guard(data, lambda image, header: _decode(image, header, data, draft_size))
+    grey = read_dicom(data)
+    return grey, grey.shape
 
 
-def measure(data: bytes) -> tuple[int, int]:
-    """Height and width of the image in a file, as it is stored; raises as `decode`, but decodes nothing."""
-    return _guard(data, lambda image, _header: (image.height, image.width))
+def _grey_from_array(pixels: np.ndarray) -> np.ndarray:
+    is_colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8
+    is_grey = pixels.ndim == 2 and (pixels.dtype in (np.uint8, "<u2", ">u2") or pixels.dtype.kind == "f")
+    if not is_colour and not is_grey:
+        got = f"{pixels.dtype} {pixels.shape}"
+        raise ImageError(f"The array is {got}; expected (H, W) uint8, uint16 or float, or (H, W, 3) uint8.")
+    check_size(*pixels.shape[:2])
+    if pixels.dtype != np.uint8:
+        return stretch(pixels)
+    return grey_from_pillow(Image.fromarray(pixels))
 
 
-def _guard(data: bytes, use):
-    """What `use` makes of the image in the file; every failure is an ImageError."""
+def _open_and(use, data: bytes):
+    """What `use(image, header)` makes of the image in the file; every failure is an ImageError."""
     reader = find_reader(data)
     if reader is None:
         raise ImageError(
@@ -208,156 +282,39 @@ def _turn_upright(grey: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(grey)
 
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_BYTES", "MAX_PIXELS", "READ_VERSION"]
-__all__ += ["START_BYTES", "is_dicom", "is_image", "load_film", "load_image", "measure_image", "read_bytes"]
-
-READ_VERSION = 1  # part of the cache key: raise it whenever the same file would give other pixels
-IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
-START_BYTES = 132  # of a file tell its kind
-
-
-def load_image(source, *, image_size: int | None = None) -> np.ndarray:
-    """One image as a grey array.
-
-    Args:
-        source: The file's bytes (bytes, bytearray or memoryview), its path (str or Path), or pixels:
-            an array (H, W) of uint8, uint16 or float, or (H, W, 3) or (H, W, 4) of uint8.
-        image_size: Side in pixels to which the image is squashed, its aspect given up; None keeps its size.
-
-    Returns:
-        uint8 (H, W), or (image_size, image_size); 0 is black and 255 white. Colour becomes its luma,
-        transparent parts become black, more than 8 bits are stretched from the image's own lowest and
-        highest value to 0 and 255, and a camera's rotation tag is obeyed. A DICOM film is shown as
-        `read_dicom` says: through its own window, bone white.
-
-    Raises:
-        ImageError: The image is missing, empty, too large, too small, damaged, cut short, of several
-            frames or of another format; the message says which and what to do.
-    """
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
-    if image_size is None:
-        return _load_grey(source, draft_size=None)[0]
-    return load_film(source, image_size=image_size).squashed
+def grey_from_pillow(image: Image.Image) -> np.ndarray:
+    """uint8 (H, W): colour as its luma, transparent parts black, wide values stretched."""
+    kind = {"F": np.float32, "I": np.int32}.get(
+        image.mode, np.uint16 if image.mode.startswith("I") else np.uint8
+    )
+    values = np.empty((image.height, image.width), kind)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        values[top : top + rows] = np.asarray(strip if kind is not np.uint8 else _to_luma(strip))
+    return values if kind is np.uint8 else stretch(values)
 
 
-class LoadedFilm(NamedTuple):
-    """What a model and its guard see of one image, decoded once.
-
-    Attributes:
-        squashed: uint8 (S, S), as `load_image` gives it.
-        unsquashed: uint8 (h, w), what it was squashed from: the whole image, or a JPEG at a half, a quarter
-            or an eighth.
-        size: Height and width of the whole image, pixels.
-    """
-
-    squashed: np.ndarray
-    unsquashed: np.ndarray
-    size: tuple[int, int]
+def _to_luma(image: Image.Image) -> Image.Image:
+    if image.has_transparency_data:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    if image.mode not in ("L", "RGB"):  # CIELAB cannot go to grey at once
+        image = image.convert("RGB")
+    return image.convert("L")
 
 
-def load_film(source, *, image_size: int) -> LoadedFilm:
-    """One image squashed to a square, with what the square hides.
-
-    Args:
-        source: As for `load_image`.
-        image_size: S, pixels, 1 or more.
+def stretch(values: np.ndarray) -> np.ndarray:
+    """uint8 of the same shape (H, W): the lowest value becomes 0, the highest 255; a single value 0.
 
     Raises:
-        ImageError: As for `load_image`.
+        ImageError: A value is NaN or infinite.
     """
-    grey, size = _load_grey(source, draft_size=2 * image_size)
-    if grey.shape == (image_size, image_size):
-        return LoadedFilm(grey, grey, size)
-    # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
-    small = Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return LoadedFilm(np.array(small), grey, size)
-
-
-def measure_image(source) -> tuple[int, int]:
-    """Height and width of an image file as it is stored, pixels, from its header.
-
-    Args:
-        source: The path or the bytes of a file that `load_image` reads.
-
-    Raises:
-        ImageError: There is no such file, or `load_image` would not read it either.
-    """
-    data = read_bytes(source)
-    if not is_dicom(data):
-        return measure(data)
-    from pneumo_utils.data.dicom import measure_dicom
-
-    return measure_dicom(data)
-
-
-def is_image(start: bytes) -> bool:
-    """Whether a file that begins with these `START_BYTES` is of a kind that `load_image` reads."""
-    is_text = start.startswith(b"BM") and start[15:18] != bytes(3)  # no BMP has so large a header
-    return is_dicom(start) or (not is_text and find_reader(start) is not None)
-
-
-def is_dicom(start: bytes) -> bool:
-    """Whether a file that begins with these `START_BYTES` is DICOM."""
-    return start[128:132] == b"DICM"  # the 128 bytes before may be anything, a TIFF's header too
-
-
-def _require_file(path: str | Path) -> None:
-    """Raises ImageError for what is not an ordinary file; a pipe or a device may never come to an end."""
-    try:
-        path = Path(path)
-        if path.is_file():
-            check_count(path.stat().st_size, MAX_BYTES, "bytes")
-            return
-        reason = "This is a folder" if path.is_dir() else "This is not a file of its own"
-        reason = reason if path.exists() else "There is no such file"
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a link that points at itself
-        raise ImageError("The file cannot be opened; check its name and that you may read it.") from error
-    raise ImageError(f"{reason}; give the path of one image file.")
-
-
-def read_bytes(source) -> bytes:
-    """The bytes of an image file.
-
-    Args:
-        source: Its path, or its bytes.
-
-    Raises:
-        ImageError: There is no such file, it is empty, or it has more than `MAX_BYTES`.
-    """
-    if isinstance(source, (str, Path)):
-        _require_file(source)
-        try:
-            source = Path(source).read_bytes()
-        except OSError as error:
-            raise ImageError("The file cannot be opened; check its name and that you may read it.") from error
-    if memoryview(source).nbytes == 0:
-        raise ImageError("The file is empty; download or export it again.")
-    check_count(memoryview(source).nbytes, MAX_BYTES, "bytes")
-    return bytes(source)
-
-
-def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """uint8 (H, W) and the height and width of the whole image; a JPEG much larger than `draft_size` comes at
-    a half, a quarter or an eighth."""
-    if isinstance(source, np.ndarray):
-        return _grey_from_array(source), source.shape[:2]
-    data = read_bytes(source)
-    if not is_dicom(data):
-        return decode(data, draft_size=draft_size)
-    from pneumo_utils.data.dicom import read_dicom
-
-    grey = read_dicom(data)
-    return grey, grey.shape
-
-
-def _grey_from_array(pixels: np.ndarray) -> np.ndarray:
-    is_colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8
-    is_grey = pixels.ndim == 2 and (pixels.dtype in (np.uint8, "<u2", ">u2") or pixels.dtype.kind == "f")
-    if not is_colour and not is_grey:
-        got = f"{pixels.dtype} {pixels.shape}"
-        raise ImageError(f"The array is {got}; expected (H, W) uint8, uint16 or float, or (H, W, 3) uint8.")
-    check_size(*pixels.shape[:2])
-    if pixels.dtype != np.uint8:
-        return stretch(pixels)
-    return grey_from_pillow(Image.fromarray(pixels))
+    low, high = float(values.min()), float(values.max())
+    if not np.isfinite(high - low):  # one NaN or infinity anywhere ends in this difference
+        raise ImageError("The image has values that are not finite numbers; replace them before the export.")
+    grey = np.empty(values.shape, np.uint8)
+    rows = max(1, _STRIP_PIXELS // values.shape[1])
+    for top in range(0, len(values), rows):
+        strip = values[top : top + rows].astype(np.float64)
+        grey[top : top + rows] = ((strip - low) / ((high - low) or 1.0) * 255).round()
+    return grey

@@ -43,14 +43,8 @@ def choose_validation(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which films `make_validation_split` takes for training and which for validation.
 
-    Args:
-        names: str (N,).
-        labels: int64 (N,), 0 or 1.
-        patients: str (N,).
-        val_fraction: As for `make_validation_split`.
-
     Returns:
-        Two int64 arrays of indices, each in the order of the names.
+        Two int64 arrays of indices into names, labels and patients, each in the order of the names.
 
     Raises:
         PneumoError: A class has too few patients to stand on both sides.
@@ -79,7 +73,6 @@ def choose_films(labels: np.ndarray, max_films: int | None, *, seed: int = 0) ->
     Args:
         labels: int64 (N,), 0 or 1.
         max_films: 2 or more; None keeps all.
-        seed: Decides which films are taken.
 
     Returns:
         int64 (M,), ascending indices into `labels`.
