@@ -1,9 +1,9 @@
 """Augmentation of training films, and stress validation: validation films changed in such ways.
 
-Both change whole batches at once, on whatever device these are on. Plain validation films come from the same
-series as the training films, and a model that reads the stretch or the tones of a series scores close to 1 on
-them. The epoch is therefore chosen on changed copies, and the thresholds on these and the plain ones together.
-The changes are drawn from fixed seeds, the same for every recipe and image size.
+Both change whole batches at once, on whatever device these are on. Plain validation films come from the
+same series as the training films, and a model that reads the stretch or the tones of a series scores close
+to 1 on them. The epoch is therefore chosen on changed copies, and the thresholds on these and the plain ones
+together. The changes are drawn from fixed seeds, the same for every recipe and image size.
 """
 
 import math
