@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
 COLAB_WIDGETS = "7.7.1"
 """The version of ipywidgets that Colab has."""
+PATIENCE_S = 900
+"""Of every wait: only what hangs reaches it, however busy the machine is."""
 CLASSES = ("NORMAL", "PNEUMONIA")
 STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__})
 """No random change at all."""
@@ -187,4 +189,6 @@ def run_pneumo(*words, cwd: Path, module: bool = False, **environment) -> subpro
     settings = {"PNEUMO_HOME": str(cwd), "PNEUMO_FAST": "1"} | environment
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
     command = [*start, *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=kept | settings, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        command, cwd=cwd, env=kept | settings, capture_output=True, text=True, timeout=PATIENCE_S
+    )

@@ -4,12 +4,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import PATIENCE_S, ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 LESSONS = tuple(sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb")))
 MODELS = ("cnn_baseline", "resnet_finetune")
-OPTIONS = ("--nbval-lax", "-x", "-q", "--nbval-cell-timeout=600", "-p", "no:cacheprovider")
+OPTIONS = ("--nbval-lax", "-x", "-q", "-p", "no:cacheprovider")
+OPTIONS += (f"--nbval-cell-timeout={PATIENCE_S}", f"--nbval-kernel-startup-timeout={PATIENCE_S}")
 SHORT_MODE = {"PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
 
 

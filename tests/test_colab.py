@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import COLAB_WIDGETS, ROOT
+from conftest import COLAB_WIDGETS, PATIENCE_S, ROOT
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from lessons import LESSONS, NOTEBOOKS, SHORT_MODE, list_missing, run_notebooks
@@ -128,13 +128,15 @@ class Kernel:
         self.manager.start_kernel(cwd=str(folder), env=colab.settings)
         self.client = self.manager.blocking_client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=120)
+        self.client.wait_for_ready(timeout=PATIENCE_S)
 
     def run(self, source: str) -> str:
         """Runs a cell and gives what it printed."""
         said = []
         reply = self.client.execute_interactive(
-            source, timeout=600, output_hook=lambda message: said.append(message["content"].get("text", ""))
+            source,
+            timeout=PATIENCE_S,
+            output_hook=lambda message: said.append(message["content"].get("text", "")),
         )
         assert reply["content"]["status"] == "ok", reply["content"]
         return "".join(said)

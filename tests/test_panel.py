@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from threading import Event, Thread
 
 import pytest
 from conftest import make_film
@@ -185,7 +186,7 @@ def test_controls_are_off_and_progress_shows_while_it_works(panel, controls, mon
     inner = panel.reader.read
 
     def read(*film):
-        off = [controls.upload, controls.drop_zone, controls.model, controls.threshold, controls.clear]
+        off = [controls.upload, controls.sample, controls.model, controls.threshold, controls.clear]
         seen.append((all(part.disabled for part in off), controls.progress.value, controls.progress.max))
         assert controls.progress.layout.visibility == "visible"
         return inner(*film)
@@ -193,8 +194,30 @@ def test_controls_are_off_and_progress_shows_while_it_works(panel, controls, mon
     monkeypatch.setattr(panel.reader, "read", read)
     drop(controls.drop_zone, ("a.png", make_png()), ("b.png", b""), ("c.png", make_png()))
     assert seen == [(True, 0, 3), (True, 1, 3), (True, 2, 3)]
-    assert not any(part.disabled for part in (controls.upload, controls.drop_zone, controls.model))
+    assert not any(part.disabled for part in (controls.upload, controls.sample, controls.model))
     assert controls.progress.layout.visibility == "hidden"
+
+
+def test_what_comes_from_another_thread_while_it_works_is_taken_afterwards(panel, controls, monkeypatch):
+    """In JupyterLab a cell may give films while someone drops others: widgets have a thread of their own."""
+    is_coming, inner = Event(), panel.reader.read
+
+    def come():
+        is_coming.set()
+        drop(controls.drop_zone, ("dropped.png", make_png(seed=2)))
+
+    other = Thread(target=come)
+
+    def read(*film):
+        if not is_coming.is_set():
+            other.start()
+            is_coming.wait()
+        return inner(*film)
+
+    monkeypatch.setattr(panel.reader, "read", read)
+    panel.take_films([(f"{name}.png", make_png(seed=1)) for name in "abc"])
+    other.join()
+    assert get_names(panel) == ["a.png", "b.png", "c.png", "dropped.png"] and not controls.upload.disabled
 
 
 def test_a_film_that_fails_inside_is_said_and_logged_and_the_others_are_answered(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import make_lively_checkpoint
+from conftest import PATIENCE_S, make_lively_checkpoint
 from PIL import Image
 
 from pneumo_utils.app import ray_engine
@@ -29,6 +29,8 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_worker_niceness", "0")  # else they stand still beside whatever else runs
+        for wait in ("gcs_server_port_wait_time_s", "worker_register_timeout_seconds"):
+            patch.setenv(f"RAY_{wait}", str(PATIENCE_S))
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()

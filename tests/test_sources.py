@@ -1,6 +1,6 @@
 """Which data is taken, and what comes of it."""
 
-import time
+import threading
 from types import SimpleNamespace
 
 import medmnist
@@ -67,9 +67,10 @@ def test_a_folder_that_was_named_and_is_missing_is_an_error(folders, monkeypatch
 
 def test_a_server_that_does_not_answer_is_given_up_soon(monkeypatch):
     monkeypatch.setattr(sources, "PROBE_TIMEOUT_S", 0.2)
-    late = SimpleNamespace(ok=True)
-    monkeypatch.setattr("requests.head", lambda *a, **k: time.sleep(2) or late)
+    given_up, late = threading.Event(), SimpleNamespace(ok=True)
+    monkeypatch.setattr("requests.head", lambda *a, **k: given_up.wait() and late)
     assert sources.is_reachable() is False
+    given_up.set()
 
 
 def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch):

@@ -1,6 +1,7 @@
 """The upload panel of lesson 05: films go in; pictures, probabilities, decisions and pages come out."""
 
 import logging
+import threading
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -61,7 +62,9 @@ class Controls:
             description="Threshold",
             **labelled,
         )
-        self.progress = widgets.IntProgress(layout=_size("12em"))
+        self.progress = widgets.IntProgress(
+            description="One moment ...", **labelled | {"layout": _size("22em")}
+        )
         self.status = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(width="100%"))
         self.chosen = widgets.Dropdown(options=[], description="Show", layout=_size("34em"))
@@ -74,7 +77,7 @@ class Controls:
         self.box = self._lay_out()
 
     def enable(self, is_on: bool) -> None:
-        """Lets people use the controls, or shows that work is going on."""
+        """Lets people use the controls, or shows that work is going on; films can be dropped at any time."""
         for part in vars(self).values():
             if hasattr(part, "disabled"):
                 part.disabled = not is_on
@@ -124,7 +127,8 @@ class FilmPanel:
     """
 
     def __init__(self, reader: FilmReader, *, samples: dict[str, object] | None = None):
-        self.reader, self.samples, self._is_busy = reader, samples or {}, False
+        self.reader, self.samples = reader, samples or {}
+        self._turn, self._is_busy = threading.RLock(), False
         self.controls = Controls(
             models=list(reader.models),
             samples=list(self.samples),
@@ -164,21 +168,22 @@ class FilmPanel:
 
     def _run(self, action: Callable[[], None]) -> None:
         """Does what a control asks for, with the others switched off; whatever goes wrong is said."""
-        if self._is_busy:  # the panel itself has changed the control
-            return
-        self._is_busy = True
-        self.controls.status.value = ""
-        self.controls.enable(False)
-        try:
-            action()
-        except PneumoError as error:
-            self._say(str(error))
-        except Exception:  # the panel lives on, and the log keeps the cause
-            logging.getLogger(__name__).exception("the upload panel failed")
-            self._say(INSIDE_ERROR.capitalize())
-        finally:
-            self.controls.enable(True)
-            self._is_busy = False
+        with self._turn:  # cells and widgets have threads of their own in JupyterLab: one waits for the other
+            if self._is_busy:  # the same thread: the panel itself has changed the control
+                return
+            self._is_busy = True
+            self.controls.status.value = ""
+            self.controls.enable(False)
+            try:
+                action()
+            except PneumoError as error:
+                self._say(str(error))
+            except Exception:  # the panel lives on, and the log keeps the cause
+                logging.getLogger(__name__).exception("the upload panel failed")
+                self._say(INSIDE_ERROR.capitalize())
+            finally:
+                self.controls.enable(True)
+                self._is_busy = False
 
     def _say(self, text: str) -> None:
         self.controls.status.value += f"<p style='margin: 0; line-height: 1.4'>{escape(text)}</p>"

@@ -23,7 +23,7 @@ _FRONT = Path(__file__).parent / "front"
 
 
 class DropZone(anywidget.AnyWidget):
-    """An area that takes films by drag and drop or by a click.
+    """An area that takes films by drag and drop or by a click, also while the kernel works.
 
     Args:
         on_films: Called with (name, content) of each file once all of a drop have arrived.
@@ -33,7 +33,6 @@ class DropZone(anywidget.AnyWidget):
     _css = _FRONT / "front.css"
     accept = traitlets.Unicode(",".join(sorted(IMAGE_SUFFIXES))).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
-    disabled = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, on_films: Callable[[list[tuple[str, bytes]]], None], **settings):
         super().__init__(**settings)

@@ -1,4 +1,4 @@
-// Sends each file in pieces of 1 MiB and waits for the kernel's word after each.
+// Sends drops in turn, each file in pieces of 1 MiB, and waits for the kernel's word after each.
 const PIECE_BYTES = 1024 * 1024;
 
 function render({ model, el }) {
@@ -17,8 +17,14 @@ function render({ model, el }) {
   zone.append(text, input);
   el.append(zone);
 
+  const waiting = []; // drops whose turn has not come
+  let said = idle;
   let release = null;
   let busy = false;
+  const say = (words) => {
+    said = words;
+    text.textContent = waiting.length ? words + " Then " + waiting.flat().length + " more." : words;
+  };
   const heard = (message) => {
     if (message.kind === "next" && release) release();
   };
@@ -28,45 +34,50 @@ function render({ model, el }) {
       model.send(message, undefined, buffers);
     });
 
+  async function send_films(files, faults) {
+    let sent = 0;
+    for (const file of files) {
+      if (file.size > model.get("max_bytes")) {
+        faults.push(file.name + " is too large, export it smaller.");
+        continue;
+      }
+      await send({ kind: "file", name: file.name, is_first: sent === 0 });
+      for (let start = 0; start < file.size; start += PIECE_BYTES) {
+        const piece = await file.slice(start, start + PIECE_BYTES).arrayBuffer();
+        await send({ kind: "piece" }, [piece]);
+        say("Sending " + file.name + ": " + Math.round((100 * start) / file.size) + " %");
+      }
+      sent += 1;
+    }
+    say("Reading ...");
+    if (sent) await send({ kind: "end" });
+  }
+
   async function hand_over(files) {
-    if (busy || model.get("disabled") || !files.length) return;
+    if (!files.length) return;
+    waiting.push(files);
+    if (busy) return say(said);
     busy = true;
     zone.classList.add("busy");
-    const left_out = [];
-    let sent = 0;
-    try {
-      for (const file of files) {
-        if (file.size > model.get("max_bytes")) {
-          left_out.push(file.name);
-          continue;
-        }
-        await send({ kind: "file", name: file.name, is_first: sent === 0 });
-        for (let start = 0; start < file.size; start += PIECE_BYTES) {
-          const piece = await file.slice(start, start + PIECE_BYTES).arrayBuffer();
-          await send({ kind: "piece" }, [piece]);
-          text.textContent = "Sending " + file.name + ": " + Math.round((100 * start) / file.size) + " %";
-        }
-        sent += 1;
+    const faults = [];
+    while (waiting.length) {
+      const films = waiting.shift();
+      say("One moment ..."); // until the kernel answers
+      try {
+        await send_films(films, faults);
+      } catch (error) {
+        faults.push(films.map((film) => film.name).join(", ") + " could not be sent (a folder, perhaps?).");
       }
-      text.textContent = "Reading ...";
-      if (sent) await send({ kind: "end" });
-      text.textContent = left_out.length
-        ? "Too large, export them smaller: " + left_out.join(", ") + ". " + idle
-        : idle;
-    } catch (error) {
-      text.textContent = "This could not be sent (a folder, perhaps?). " + idle;
-    } finally {
-      busy = false;
-      zone.classList.remove("busy");
-      input.value = "";
     }
+    busy = false;
+    zone.classList.remove("busy");
+    say([...faults, idle].join(" "));
   }
 
   const stop = (event) => {
     event.preventDefault();
     event.stopPropagation();
   };
-  const follow = () => zone.classList.toggle("off", model.get("disabled"));
   zone.addEventListener("dragover", (event) => {
     stop(event);
     zone.classList.add("over");
@@ -78,7 +89,7 @@ function render({ model, el }) {
     hand_over([...event.dataTransfer.files]);
   });
   zone.addEventListener("click", (event) => {
-    if (event.target !== input && !busy && !model.get("disabled")) input.click();
+    if (event.target !== input) input.click();
   });
   zone.addEventListener("keydown", (event) => {
     if (event.key === "Enter" || event.key === " ") {
@@ -86,14 +97,12 @@ function render({ model, el }) {
       zone.click();
     }
   });
-  input.addEventListener("change", () => hand_over([...input.files]));
+  input.addEventListener("change", () => {
+    hand_over([...input.files]);
+    input.value = ""; // so that the same file can be chosen again
+  });
   model.on("msg:custom", heard);
-  model.on("change:disabled", follow);
-  follow();
-  return () => {
-    model.off("msg:custom", heard);
-    model.off("change:disabled", follow);
-  };
+  return () => model.off("msg:custom", heard);
 }
 
 export default { render };
