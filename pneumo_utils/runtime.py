@@ -1,4 +1,4 @@
-"""The machine and the run: seeds, device, versions, and the source shown in a lesson."""
+"""The machine and the run: seeds, device, versions, files written whole, and source shown in a lesson."""
 
 import ctypes
 import inspect
@@ -6,8 +6,10 @@ import os
 import platform
 import random
 import sys
+from collections.abc import Callable
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
 
@@ -83,6 +85,27 @@ def keep_freed_memory() -> bool:
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the numbers in glibc's malloc.h
     settings = {trim_threshold: 2**31 - 1, top_pad: 64 * 2**20, mmap_threshold: 32 * 2**20}
     return all(mallopt(name, value) for name, value in settings.items())
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a file under a temporary name, flushes it to the disk and renames it: it is always whole.
+
+    Args:
+        path: Its folder is made if absent; a file that is there is replaced.
+        write: Writes the content to the path it is given, `<name>.<process id>.tmp` in the same folder.
+
+    Raises:
+        OSError: The file cannot be written, for example on a full disk; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())  # else the name may reach the disk before the content
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def get_versions() -> dict[str, str]:

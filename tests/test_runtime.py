@@ -1,4 +1,4 @@
-"""Seeds, versions and shown sources."""
+"""Seeds, versions, files written whole, and shown sources."""
 
 import random
 import subprocess
@@ -7,6 +7,7 @@ from datetime import datetime
 from importlib.metadata import version
 
 import numpy as np
+import pytest
 import torch
 
 from pneumo_utils.data.splits import choose_films
@@ -18,6 +19,7 @@ from pneumo_utils.runtime import (
     set_seed,
     show_banner,
     show_source,
+    write_atomically,
 )
 
 
@@ -43,6 +45,26 @@ def test_every_generator_goes_on_from_a_kept_state(tmp_path):
     set_seed(6)
     set_random_state(load_tensors(tmp_path / "state"))
     assert draw() == first
+
+
+def test_a_file_is_written_whole_into_a_folder_that_is_made(tmp_path):
+    path = tmp_path / "new" / "values.json"
+    for text in ("first", "second"):
+        write_atomically(path, lambda temporary, text=text: temporary.write_text(text))
+        assert path.read_text() == text and list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_path):
+    path = tmp_path / "values.json"
+    path.write_text("old")
+
+    def fail(temporary):
+        temporary.write_text("half")
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 
 def test_versions_are_those_installed():
