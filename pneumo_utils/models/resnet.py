@@ -14,11 +14,7 @@ NETWORK_TIMEOUT_S = 10
 
 
 class ResnetFinetune(FinetunedBackbone):
-    """ResNet-18 with one grey input channel and one logit.
-
-    Args:
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-    """
+    """ResNet-18 with one grey input channel and one logit."""
 
     weights_hint = "the file of torchvision's ResNet-18, ResNet18_Weights.IMAGENET1K_V1"
 
