@@ -14,7 +14,12 @@ def conv_block(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Se
 
 
 class CnnBaseline(nn.Module):
-    """Stages of two convolution blocks, the first of each halving height and width; `widths` in channels."""
+    """Stages of two convolution blocks, the first of which halves height and width.
+
+    Args:
+        widths: Channels of each stage.
+        dropout: Share of the pooled features blanked in training, 0 to below 1.
+    """
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256), dropout: float = 0.3):
         super().__init__()

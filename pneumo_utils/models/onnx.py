@@ -67,7 +67,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     for key, value in describe_model(checkpoint).items():
         model.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     content = model.SerializeToString()
-    difference = measure_difference(checkpoint, content)
+    difference = compute_difference(checkpoint, content)
     if not difference <= MAX_DIFFERENCE:
         raise PneumoError(
             f"ONNX Runtime and torch differ by {difference:.1e} in a logit of {checkpoint.model_name}; "
@@ -136,7 +136,7 @@ def describe_model(checkpoint: Checkpoint) -> dict:
     }
 
 
-def measure_difference(checkpoint: Checkpoint, content: bytes) -> float:
+def compute_difference(checkpoint: Checkpoint, content: bytes) -> float:
     """The largest difference between a logit by ONNX Runtime, from the file's content, and by torch."""
     transform, flip_average = checkpoint.transform, checkpoint.flip_average
     films = make_phantoms(NUM_CHECKED, image_size=transform.image_size, split="test").images

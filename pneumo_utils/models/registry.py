@@ -46,10 +46,7 @@ def count_parameters(model: nn.Module) -> int:
 
 
 class Ensemble(nn.Module):
-    """The mean logit of networks that differ in their seed.
-
-    Args:
-        members: Two or more, each mapping (B, 1, H, W) to logits (B,).
+    """The mean logit of two or more networks that differ in their seed.
 
     Source:
         Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in

@@ -81,18 +81,14 @@ def find_checkpoint(
 
     require_model(name.removesuffix(ENSEMBLE_SUFFIX))
     raise PneumoError(
-        f"{path.name} is not there and no trained {name} comes with the package (it brings {_name_all()}). "
-        "Run the lesson that trains it (02 or 03), or `pneumo train`."
+        f"{path.name} is not there and no trained {name} comes with the package (it brings "
+        f"{', '.join(list_shipped())}). Run the lesson that trains it (02 or 03), or `pneumo train`."
     )
 
 
 def list_shipped() -> list[str]:
     """Names of the models that come with the package, sorted."""
     return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
-
-
-def _name_all() -> str:
-    return ", ".join(list_shipped()) or "none"
 
 
 def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
@@ -104,7 +100,8 @@ def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
     """
     folder = folder or WEIGHTS
     if not (folder / f"{name}.safetensors").is_file():
-        raise UsageError(f"No trained {name} comes with the package; expected one of {_name_all()}.")
+        known = ", ".join(list_shipped())
+        raise UsageError(f"No trained {name} comes with the package; expected one of {known}.")
     try:
         values = load_card(name, folder)["checkpoint"]
         graph = (folder / f"{name}.onnx").read_bytes()
