@@ -1,6 +1,7 @@
 """The machine and the run: seeds, device, versions, files written whole, and source shown in a lesson."""
 
 import ctypes
+import glob
 import inspect
 import os
 import platform
@@ -105,6 +106,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
             os.fsync(file.fileno())  # else the name may reach the disk before the content
         os.replace(temporary, path)
     finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Removes what a process killed in `write_atomically` left, for `path` and names that extend it."""
+    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
         temporary.unlink(missing_ok=True)
 
 

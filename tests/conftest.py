@@ -18,7 +18,6 @@ from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model
-from tools import ship
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
@@ -67,9 +66,6 @@ def weights(tmp_path, monkeypatch) -> Path:
     """An empty folder in the place of the one in which trained models come with the package."""
     folder = tmp_path / "weights"
     monkeypatch.setattr(shipped, "WEIGHTS", folder)
-    for function in (shipped.load_shipped, ship.save_shipped, shipped.load_card, ship.write_page):
-        monkeypatch.setattr(function, "__defaults__", (folder,))
-    monkeypatch.setattr(ship.ship, "__kwdefaults__", {"folder": folder})
     return folder
 
 

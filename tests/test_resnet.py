@@ -43,20 +43,7 @@ def test_weights_of_another_network_are_refused():
         ResnetFinetune().use_imagenet_state({"conv1.weight": torch.zeros(8, 3, 7, 7)})
 
 
-def test_weights_come_from_a_file(tmp_path, imagenet_state):
-    torch.save(imagenet_state, tmp_path / "w.pth")
-    loaded = ResnetFinetune().load_imagenet_state(tmp_path / "w.pth")
-    assert torch.equal(loaded["conv1.weight"], imagenet_state["conv1.weight"])
-
-
-@pytest.mark.parametrize("content", [None, b"", b"rubbish"])
-def test_a_file_that_is_no_weights_is_named(tmp_path, content):
-    if content is not None:
-        (tmp_path / "w.pth").write_bytes(content)
-    with pytest.raises(PneumoError, match=r"w\.pth cannot be read as weights .*ResNet-18"):
-        ResnetFinetune().load_imagenet_state(tmp_path / "w.pth")
-
-
+@pytest.mark.system
 def test_torchvisions_own_loader_fetches_from_a_server(tmp_path, monkeypatch, imagenet_state):
     torch.save(imagenet_state, tmp_path / "resnet18.pth")
 

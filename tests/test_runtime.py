@@ -86,6 +86,7 @@ def test_a_source_is_shown_as_it_stands(capsys):
     assert capsys.readouterr().out.startswith("def choose_films(")
 
 
+@pytest.mark.system
 def test_importing_the_package_makes_no_folder_and_loads_nothing_heavy(tmp_path):
     program = (
         "import sys, os, pneumo_utils, pneumo_utils.config\n"

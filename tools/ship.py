@@ -13,12 +13,9 @@ from pneumo_utils.data.sources import DataChoice, load_split
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.models import shipped
-from pneumo_utils.models.checkpoint import (
-    Checkpoint,
-    to_values,
-)
-from pneumo_utils.models.shipped import WEIGHTS, save_halves
+from pneumo_utils.models.checkpoint import Checkpoint, to_values
 from pneumo_utils.training.thresholds import REFER_ALPHA, calibrate, find_refer_range
+from tools.shipped_files import make_graph, save_halves
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +63,7 @@ def ship(
     *,
     ensemble: bool,
     choice: DataChoice,
-    folder: Path = shipped.WEIGHTS,
+    folder: Path | None = None,
 ) -> Path:
     """Writes weights, card and page of a model that ships.
 
@@ -74,7 +71,7 @@ def ship(
         checkpoints: Seeds of one recipe.
         ensemble: As for `combine`.
         choice: The data: its validation films settle the choices, its test films are judged.
-        folder: Where to.
+        folder: Where to; into the package if None.
 
     Returns:
         The path of the page.
@@ -101,8 +98,9 @@ def ship(
     return write_page(checkpoint.model_name, folder)
 
 
-def write_page(name: str, folder: Path = shipped.WEIGHTS) -> Path:
+def write_page(name: str, folder: Path | None = None) -> Path:
     """Writes the model card `<model>.md` from `<model>.json`."""
+    folder = folder or shipped.WEIGHTS
     content = shipped.load_card(name, folder)
     path = folder / f"{name}.md"
     path.write_text(describe_card(content["checkpoint"], content["card"]), encoding="utf-8")
@@ -183,6 +181,7 @@ def _with_interval(row: dict, name: str) -> str:
     low, high = row["intervals"][name]
     return f"{row[name]:.3f} ({low:.3f} to {high:.3f})"
 
+
 def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """The weights as they will be after a trip through half precision; whole numbers stay as they are."""
     return {
@@ -191,13 +190,13 @@ def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     }
 
 
-def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path = WEIGHTS) -> Path:
+def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None) -> Path:
     """Writes `<model>.safetensors` in half precision, its graph `<model>.onnx` and `<model>.json`.
 
     Args:
         checkpoint: The model, its weights already rounded and its choices made on those.
         card: Plain values about it, kept beside the checkpoint's own.
-        folder: Where to.
+        folder: Where to; into the package if None.
 
     Returns:
         The path of the card.
@@ -205,8 +204,7 @@ def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path = WEIGHTS) -> 
     Raises:
         UsageError: The packages that write ONNX are not installed.
     """
-    from pneumo_utils.models.onnx import make_graph
-
+    folder = folder or shipped.WEIGHTS
     graph = make_graph(checkpoint.config.model, image_size=checkpoint.transform.image_size)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{checkpoint.model_name}.onnx").write_bytes(graph)

@@ -1,4 +1,4 @@
-"""What can be said against an image before a model looks at it."""
+"""The guard (out-of-distribution check): what can be said against an image before a model looks at it."""
 
 import json
 from collections.abc import Iterable
@@ -14,93 +14,9 @@ from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError, PneumoError, first_line
 from pneumo_utils.models.shipped import InferenceSession, load_halves, open_session
 
-KINDS = ("chest", "inverted", "on_side", "upside_down", "side_view", "several", "unusable", "other")
-INPUT_SIZE = 64
 WEIGHTS = Path(__file__).parent / "weights"
-
-
-@dataclass(frozen=True)
-class FilmKindModel:
-    """The trained network with its two limits; trained by `guard_training`.
-
-    Attributes:
-        session: Maps the views of pictures, float32 (B, 2, 64, 64), to logits of the kinds, (B, K).
-        reject_below: A picture whose P(chest) is lower is rejected.
-        warn_below: One whose P(chest) is lower, though not that low, is warned of.
-    """
-
-    session: InferenceSession
-    reject_below: float
-    warn_below: float
-
-    def predict(self, image: np.ndarray) -> np.ndarray:
-        """P(kind), float32 (K,), for one picture, uint8 (H, W) of any size."""
-        (logits,) = self.session.run(None, {"views": make_views(shrink(image))[None]})
-        odds = np.exp(logits[0] - logits[0].max())
-        return odds / odds.sum()
-
-    def judge(self, image: np.ndarray) -> tuple[str, str]:
-        """The verdict on one picture: "accept", "warn" or "reject", and its kind.
-
-        Args:
-            image: uint8 (H, W), any size.
-
-        Returns:
-            The verdict, and "chest" where it is "accept", else the likeliest of the other kinds.
-        """
-        probs = self.predict(image)
-        if probs[0] >= self.warn_below:
-            return "accept", KINDS[0]
-        verdict = "warn" if probs[0] >= self.reject_below else "reject"
-        return verdict, KINDS[1 + int(probs[1:].argmax())]
-
-
-def shrink(image: np.ndarray) -> np.ndarray:
-    """The picture as the network sees it, uint8 (64, 64), for uint8 (H, W)."""
-    size = (INPUT_SIZE, INPUT_SIZE)
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
-
-
-def make_views(picture: np.ndarray) -> np.ndarray:
-    """Two views of a picture in which its exposure no longer shows.
-
-    Args:
-        picture: uint8 (H, W).
-
-    Returns:
-        float32 (2, H, W), each -1 to 1, as `film_kind_net.normalise_levels` gives them in training.
-    """
-    up_to = np.bincount(picture.ravel(), minlength=256).cumsum()
-    grey = np.arange(256, dtype=np.float32) / 255
-    last = picture.size - 1
-    low, high = (grey[np.searchsorted(up_to, int(share * last), side="right")] for share in (0.01, 0.99))
-    stretched = np.clip((grey - low) / max(high - low, np.float32(1e-3)), 0, 1) * 2 - 1
-    ranks = (up_to + np.append(0, up_to[:-1])) / picture.size - 1
-    return np.stack([stretched, ranks]).astype(np.float32)[:, picture]
-
-
-@lru_cache(maxsize=2)
-def load_film_kinds(folder: Path = WEIGHTS) -> FilmKindModel:
-    """The trained network, read once.
-
-    Args:
-        folder: Where its three files lie; those that come with the package if left out.
-
-    Raises:
-        PneumoError: A file is missing or damaged.
-    """
-    try:
-        values = json.loads((folder / "film_kinds.json").read_text(encoding="utf-8"))
-        if values["kinds"] != list(KINDS):
-            raise ValueError(f"it knows {', '.join(values['kinds'])}")
-        graph, weights = (folder / "film_kinds.onnx").read_bytes(), folder / "film_kinds.safetensors"
-        session = open_session(graph, load_halves(weights), num_threads=1)  # several films at once
-        return FilmKindModel(session, values["reject_below"], values["warn_below"])
-    except Exception as error:  # a damaged file can fail in any way; the message names it
-        raise PneumoError(
-            f"The film guard's weights cannot be read ({first_line(error)}). Install the package again."
-        ) from error
-
+INPUT_SIZE = 64
+KINDS = ("chest", "inverted", "on_side", "upside_down", "side_view", "several", "unusable", "other")
 
 # Measured on 120 original training films of ChestXRay2017, 60 of each class, then set well outside:
 # short side 568 to 2,066 px; width over height 0.93 to 1.83; at most 29 % of a film in the darkest
@@ -130,16 +46,12 @@ DOUBT = "This may not be an ordinary frontal chest film, so read the answer with
 def check_film(
     image: np.ndarray, *, size: tuple[int, int] | None = None, is_phantom: bool = False
 ) -> list[str]:
-    """Warnings for one decoded film; none for an ordinary one.
+    """Warnings for one decoded film, in sentences; none for an ordinary one.
 
     Args:
-        image: uint8 (H, W), whole or decoded smaller, before it is squashed to a square. 0 is black and 255
-            white.
+        image: uint8 (H, W), 0 black, whole or decoded smaller, before it is squashed to a square.
         size: Height and width of the whole film, pixels; those of `image` if left out.
         is_phantom: It is a drawn film of the course, so it is not asked whether it shows a chest.
-
-    Returns:
-        Plain sentences, in a fixed order; empty when nothing was found.
 
     Raises:
         ImageError: The image is blank or clearly no upright frontal chest film, so an answer would have
@@ -159,11 +71,7 @@ def check_film(
 
 
 def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
-    """What the guard has to say of films that were not made for this course.
-
-    Args:
-        paths: Image files below `folder`, each read in full size.
-        folder: What their names in the answer are relative to.
+    """What the guard has to say of image files below a folder that were not made for this course.
 
     Returns:
         The sentences by the file's name, `NORMAL/1.png`, for those films only that differ from the training
@@ -171,9 +79,9 @@ def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
     """
     paths = list(paths)
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        found = pool.map(_describe, paths)
-        named = zip((path.relative_to(folder).as_posix() for path in paths), found, strict=True)
-        return {name: text for name, text in named if text}
+        texts = list(pool.map(_describe, paths))
+    names = [path.relative_to(folder).as_posix() for path in paths]
+    return {name: text for name, text in zip(names, texts, strict=True) if text}
 
 
 def _describe(path: Path) -> str:
@@ -214,3 +122,76 @@ def _check_kind(image: np.ndarray) -> list[str]:
     if verdict == "reject":
         raise ImageError(SENTENCES[kind])
     return [f"{DOUBT} {SENTENCES[kind]}"] if verdict == "warn" else []
+
+
+@dataclass(frozen=True)
+class FilmKindModel:
+    """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`.
+
+    Attributes:
+        session: Maps the views of pictures, float32 (B, 2, 64, 64), to logits of the kinds, (B, K).
+        reject_below: A picture whose P(chest) is lower is rejected.
+        warn_below: One whose P(chest) is lower, though not that low, is warned of.
+    """
+
+    session: InferenceSession
+    reject_below: float
+    warn_below: float
+
+    def predict(self, image: np.ndarray) -> np.ndarray:
+        """P(kind), float32 (K,), for one picture, uint8 (H, W) of any size."""
+        (logits,) = self.session.run(None, {"views": make_views(shrink(image))[None]})
+        odds = np.exp(logits[0] - logits[0].max())
+        return odds / odds.sum()
+
+    def judge(self, image: np.ndarray) -> tuple[str, str]:
+        """The verdict on one picture, uint8 (H, W) of any size: "accept", "warn" or "reject", and its kind.
+
+        The kind is "chest" where it is accepted, else the likeliest of the others.
+        """
+        probs = self.predict(image)
+        if probs[0] >= self.warn_below:
+            return "accept", KINDS[0]
+        verdict = "warn" if probs[0] >= self.reject_below else "reject"
+        return verdict, KINDS[1 + int(probs[1:].argmax())]
+
+
+def shrink(image: np.ndarray) -> np.ndarray:
+    """The picture as the network sees it, uint8 (64, 64), for uint8 (H, W)."""
+    size = (INPUT_SIZE, INPUT_SIZE)
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def make_views(picture: np.ndarray) -> np.ndarray:
+    """Two views of a picture, uint8 (H, W), in which its exposure no longer shows.
+
+    Returns:
+        float32 (2, H, W), each -1 to 1, as `normalise_levels` of `tools/teach_guard` gives them in training.
+    """
+    up_to = np.bincount(picture.ravel(), minlength=256).cumsum()
+    grey = np.arange(256, dtype=np.float32) / 255
+    last = picture.size - 1
+    low, high = (grey[np.searchsorted(up_to, int(share * last), side="right")] for share in (0.01, 0.99))
+    stretched = np.clip((grey - low) / max(high - low, np.float32(1e-3)), 0, 1) * 2 - 1
+    ranks = (up_to + np.append(0, up_to[:-1])) / picture.size - 1
+    return np.stack([stretched, ranks]).astype(np.float32)[:, picture]
+
+
+@lru_cache(maxsize=2)
+def load_film_kinds(folder: Path = WEIGHTS) -> FilmKindModel:
+    """The trained network from its three files in a folder, read once.
+
+    Raises:
+        PneumoError: A file is missing or damaged.
+    """
+    try:
+        values = json.loads((folder / "film_kinds.json").read_text(encoding="utf-8"))
+        if values["kinds"] != list(KINDS):
+            raise ValueError(f"it knows {', '.join(values['kinds'])}")
+        graph, weights = (folder / "film_kinds.onnx").read_bytes(), folder / "film_kinds.safetensors"
+        session = open_session(graph, load_halves(weights), num_threads=1)  # films come from several threads
+        return FilmKindModel(session, values["reject_below"], values["warn_below"])
+    except Exception as error:  # a damaged file can fail in any way; the message names it
+        raise PneumoError(
+            f"The film guard's weights cannot be read ({first_line(error)}). Install the package again."
+        ) from error

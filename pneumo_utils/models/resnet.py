@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 
 import torch
 from torch import nn
@@ -14,11 +14,7 @@ NETWORK_TIMEOUT_S = 10
 
 
 class ResnetFinetune(FinetunedBackbone):
-    """ResNet-18 with one grey input channel and one logit.
-
-    Args:
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-    """
+    """ResNet-18 with one grey input channel and one logit."""
 
     weights_hint = "the file of torchvision's ResNet-18, ResNet18_Weights.IMAGENET1K_V1"
 
@@ -30,20 +26,12 @@ class ResnetFinetune(FinetunedBackbone):
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """From torchvision's own download, which keeps what it has downloaded before."""
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # else it would hang behind a silent firewall
         try:
-            # torch announces a download, with the cache's full path, on standard output.
-            with _socket_timeout(NETWORK_TIMEOUT_S), redirect_stdout(sys.stderr):
+            with redirect_stdout(sys.stderr):  # where torch announces a download, with the cache's path
                 return ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
         except (OSError, RuntimeError):  # no network, refused, or a download that fails its checksum
             return None
-
-
-@contextmanager
-def _socket_timeout(seconds: float):
-    """torchvision's download has no time-out of its own and would hang behind a silent firewall."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        finally:
+            socket.setdefaulttimeout(before)

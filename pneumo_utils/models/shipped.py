@@ -1,92 +1,31 @@
-"""Trained models that come with the package: half-precision weights, an ONNX graph and a card."""
+"""Trained models that come with the package, answered by ONNX Runtime without torch.
+
+Each is `<model>.safetensors`, its weights in half precision, `<model>.onnx`, the graph that lacks them, and
+`<model>.json`, the checkpoint's other values and the model card; written by `tools/ship.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 from onnxruntime import InferenceSession
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
-from pneumo_utils.models.checkpoint import (
-    ENSEMBLE_SUFFIX,
-    Checkpoint,
-    from_values,
-    load_checkpoint,
-)
+from pneumo_utils.models.checkpoint import ENSEMBLE_SUFFIX, Checkpoint, from_values, load_checkpoint
 
 if TYPE_CHECKING:
     import torch
 
-
-def open_session(
-    graph: bytes, weights: Mapping[str, np.ndarray] | None = None, *, num_threads: int | None = None
-) -> InferenceSession:
-    """A session on the CPU; several threads may run it at once.
-
-    Args:
-        graph: An ONNX file, whole or without its weights, as `onnx_graph.make_graph` returns it.
-        weights: By name, what the graph lacks; whole numbers are passed over, as they only count batches.
-            They are there before the graph is optimised, so that batch normalisation is folded into the
-            convolutions.
-        num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
-            `OMP_NUM_THREADS` says, else the number of cores.
-
-    Raises:
-        Exception: The graph is damaged, or the weights do not fit it, in ONNX Runtime's own words.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = num_threads or _count_threads()
-    # Threads that wait by spinning would take the cores from those that decode the next films.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if weights:
-        floats = {name: value for name, value in weights.items() if value.dtype.kind == "f"}
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
-        options.add_external_initializers(list(floats), values)
-    return InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _count_threads() -> int:
-    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # further numbers are for nested parts
-    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
-
-
-def save_halves(state: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Writes weights by name; whole numbers stay as they are.
-
-    Args:
-        state: On the CPU.
-        path: A `.safetensors` file, in a folder that is there.
-    """
-    halves = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
-    save_file({name: value.contiguous().numpy() for name, value in halves.items()}, path)
-
-
-def load_halves(path: Path) -> dict[str, np.ndarray]:
-    """The inverse of `save_halves`, in float32.
-
-    Raises:
-        ValueError: A weight is not finite; half precision ends at 65504.
-        Exception: The file is absent or damaged, in safetensors' own words.
-    """
-    arrays = {
-        name: value.astype(np.float32) if value.dtype.kind == "f" else value
-        for name, value in load_file(path).items()
-    }
-    if not all(np.isfinite(value).all() for value in arrays.values()):
-        raise ValueError("it holds weights that are not finite")
-    return arrays
-
-
 WEIGHTS = Path(__file__).parent / "weights"
+"""The folder that the models come in; looked up at each call."""
 
 
 class ShippedWeights(Mapping):
@@ -120,45 +59,12 @@ class ShippedWeights(Mapping):
         return len(self._arrays)
 
 
-def list_shipped() -> list[str]:
-    """Names of the models that come with the package, sorted."""
-    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
-
-
-def load_shipped(name: str, folder: Path = WEIGHTS) -> Checkpoint:
-    """A model that comes with the package.
-
-    Args:
-        name: One of `list_shipped()`.
-        folder: Where from.
-
-    Raises:
-        UsageError: No such model ships.
-        PneumoError: Its files are damaged.
-    """
-    if not (folder / f"{name}.safetensors").is_file():
-        raise UsageError(f"No trained {name} comes with the package; expected one of {_listed()}.")
-    try:
-        values = load_card(name, folder)["checkpoint"]
-        graph = (folder / f"{name}.onnx").read_bytes()
-        return from_values(values, ShippedWeights(load_halves(folder / f"{name}.safetensors"), graph))
-    except Exception as error:  # a damaged file can fail in any way; the message names it
-        raise PneumoError(
-            f"The {name} that comes with the package cannot be read ({first_line(error)}). "
-            "Install the package again."
-        ) from error
-
-
-def load_card(name: str, folder: Path = WEIGHTS) -> dict:
-    """What is known of a model that comes with the package: {"checkpoint": ..., "card": ...}."""
-    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def find_checkpoint(name: str, path: Path, *, is_named: bool = False, say=lambda text: None) -> Checkpoint:
+def find_checkpoint(
+    name: str, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
+) -> Checkpoint:
     """One's own trained model if there is one, else the one that comes with the package.
 
     Args:
-        name: The model.
         path: Where one's own would lie.
         is_named: The path was asked for: no other is taken in its place.
         say: Takes the sentence that the package's model is used.
@@ -175,10 +81,87 @@ def find_checkpoint(name: str, path: Path, *, is_named: bool = False, say=lambda
 
     require_model(name.removesuffix(ENSEMBLE_SUFFIX))
     raise PneumoError(
-        f"{path.name} is not there and no trained {name} comes with the package (it brings {_listed()}). "
-        "Run the lesson that trains it (02 or 03), or `pneumo train`."
+        f"{path.name} is not there and no trained {name} comes with the package (it brings "
+        f"{', '.join(list_shipped())}). Run the lesson that trains it (02 or 03), or `pneumo train`."
     )
 
 
-def _listed() -> str:
-    return ", ".join(list_shipped()) or "none"
+def list_shipped() -> list[str]:
+    """Names of the models that come with the package, sorted."""
+    return sorted(path.stem for path in WEIGHTS.glob("*.safetensors"))
+
+
+def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
+    """A model that comes with the package; `folder` holds others of the kind.
+
+    Raises:
+        UsageError: There is no such model.
+        PneumoError: Its files are damaged.
+    """
+    folder = folder or WEIGHTS
+    if not (folder / f"{name}.safetensors").is_file():
+        known = ", ".join(list_shipped())
+        raise UsageError(f"No trained {name} comes with the package; expected one of {known}.")
+    try:
+        values = load_card(name, folder)["checkpoint"]
+        graph = (folder / f"{name}.onnx").read_bytes()
+        return from_values(values, ShippedWeights(load_halves(folder / f"{name}.safetensors"), graph))
+    except Exception as error:  # a damaged file can fail in any way; the message names it
+        raise PneumoError(
+            f"The {name} that comes with the package cannot be read ({first_line(error)}). "
+            "Install the package again."
+        ) from error
+
+
+def load_card(name: str, folder: Path | None = None) -> dict:
+    """What is known of a model that comes with the package: {"checkpoint": ..., "card": ...}."""
+    return json.loads(((folder or WEIGHTS) / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def load_halves(path: Path) -> dict[str, np.ndarray]:
+    """Weights by name from a file in half precision, in float32; whole numbers as they are.
+
+    Raises:
+        ValueError: A weight is not finite; half precision ends at 65504.
+        Exception: The file is absent or damaged, in safetensors' own words.
+    """
+    arrays = {
+        name: value.astype(np.float32) if value.dtype.kind == "f" else value
+        for name, value in load_file(path).items()
+    }
+    if not all(np.isfinite(value).all() for value in arrays.values()):
+        raise ValueError("it holds weights that are not finite")
+    return arrays
+
+
+def open_session(
+    graph: bytes, weights: Mapping[str, np.ndarray] | None = None, *, num_threads: int | None = None
+) -> InferenceSession:
+    """A session of ONNX Runtime on the CPU; several threads may run it at once.
+
+    Args:
+        graph: The content of an ONNX file, whole or without its weights.
+        weights: By name, what the graph lacks; whole numbers are passed over, as they only count batches.
+            They are there before the graph is optimised, so that batch normalisation is folded into the
+            convolutions.
+        num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
+            `OMP_NUM_THREADS` says, else the number of cores.
+
+    Raises:
+        Exception: The graph is damaged, or the weights do not fit it, in ONNX Runtime's own words.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = num_threads or _count_threads()
+    # Threads that wait by spinning would take the cores from those that decode the next films.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if weights:
+        floats = {name: value for name, value in weights.items() if value.dtype.kind == "f"}
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
+        options.add_external_initializers(list(floats), values)
+    return InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _count_threads() -> int:
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # further numbers are for nested parts
+    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1

@@ -14,13 +14,12 @@ from pneumo_utils.models.checkpoint import (
     Checkpoint,
     from_values,
     load_tensors,
-    remove_leftovers,
     require_intact,
     require_valid_weights,
     save_tensors,
     to_values,
 )
-from pneumo_utils.runtime import get_versions
+from pneumo_utils.runtime import get_versions, remove_leftovers
 from pneumo_utils.training.trainer import Trainer, is_out_of_memory
 
 

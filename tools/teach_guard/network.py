@@ -9,8 +9,8 @@ from torch import nn
 
 from pneumo_utils.guard.guard import INPUT_SIZE, KINDS, WEIGHTS
 from pneumo_utils.models.cnn import conv_block
-from pneumo_utils.models.onnx import list_floats, strip_weights, write_onnx
-from pneumo_utils.models.shipped import save_halves
+from pneumo_utils.models.onnx import build_onnx
+from tools.shipped_files import save_halves, strip_weights
 
 
 class FilmKindNet(nn.Module):
@@ -91,4 +91,4 @@ def save_film_kinds(
 def _make_graph() -> bytes:
     net = FilmKindNet().eval()
     example = torch.zeros(2, 2, INPUT_SIZE, INPUT_SIZE)
-    return strip_weights(write_onnx(net, example, inputs="views", outputs=["logits"]), list_floats(net))
+    return strip_weights(net, build_onnx(net, example, inputs="views", outputs=["logits"]))

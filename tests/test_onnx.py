@@ -13,7 +13,6 @@ from pneumo_utils import cli
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models import onnx as onnx_export
-from pneumo_utils.models import onnx as onnx_graph
 from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.onnx import export_onnx
 
@@ -73,7 +72,7 @@ def test_a_file_that_would_answer_otherwise_is_not_left(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("missing", [("onnx",), ("onnx", "onnxscript")])
 def test_without_the_packages_that_write_it_the_extra_is_named(tmp_path, monkeypatch, missing):
-    monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None if name in missing else name)
+    monkeypatch.setattr(onnx_export, "find_spec", lambda name: None if name in missing else name)
     with pytest.raises(UsageError, match=rf"needs {' and '.join(missing)}, .*pneumo-utils\[export\]"):
         export_onnx(make_lively_checkpoint(), tmp_path / "model.onnx")
 
@@ -87,10 +86,3 @@ def test_the_command_writes_the_file_and_says_how_well_it_agrees(folders, tmp_pa
     assert "differ from torch" in said.out and len(said.out.splitlines()) == 1
     logits, _ = run(tmp_path / "film.onnx", np.zeros((2, 32, 32), np.uint8))
     assert logits.shape == (2,)
-
-
-def test_weights_of_other_names_are_no_graph():
-    model = onnx_graph.write_onnx(torch.nn.Linear(2, 1), torch.zeros(2, 2), inputs="x", outputs=["y"])
-    assert onnx_graph.strip_weights(model, {"weight", "bias"})
-    with pytest.raises(ValueError, match="lacks weights"):
-        onnx_graph.strip_weights(model, {"weights"})

@@ -1,4 +1,4 @@
-"""The receptive field: its size by hand, and the gradient that shows what counts in it."""
+"""The baseline's size, and the receptive field: by hand, and by the gradient that shows what counts in it."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,19 @@ import torch
 from torch import nn
 
 from pneumo_utils.models.cnn import compute_side, measure_receptive_field
-from pneumo_utils.models.registry import build_model
+from pneumo_utils.models.registry import build_model, count_parameters
+
+
+def test_the_baseline_is_small():
+    assert count_parameters(build_model("cnn_baseline")) <= 2_000_000
+
+
+def test_the_parameters_are_counted():
+    # A 3 x 3 convolution and the scale and shift of its normalisation, for each pair of neighbouring widths.
+    pairs = [(1, 16), (16, 16), (16, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
+    pairs += [(128, 256), (256, 256)]
+    expected = sum(9 * before * after + 2 * after for before, after in pairs) + 256 + 1
+    assert count_parameters(build_model("cnn_baseline")) == expected
 
 
 def conv(*, kernel: int = 3, stride: int = 1, value: float = 1.0) -> nn.Conv2d:
