@@ -568,7 +568,7 @@ def test_the_size_of_a_file_comes_from_its_header(tmp_path):
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", None])
 def test_a_film_is_decoded_once_for_the_model_and_its_guard(file_format, tmp_path, monkeypatch):
-    source, counted, decode = make_noise(600, 900), [], images.decode
+    source, counted, decode = make_noise(600, 900), [], images._decode
     whole = source
     if file_format:
         (tmp_path / "film").write_bytes(encode(source, file_format))
@@ -577,7 +577,7 @@ def test_a_film_is_decoded_once_for_the_model_and_its_guard(file_format, tmp_pat
         picture.draft("L", (64, 64))  # of all formats, JPEG alone obeys
         whole = np.array(picture)
     expected = load_image(source, image_size=32)
-    monkeypatch.setattr(images, "decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
+    monkeypatch.setattr(images, "_decode", lambda *a, **k: counted.append(1) or decode(*a, **k))
     film = load_film(source, image_size=32)
     assert len(counted) == (file_format is not None)
     np.testing.assert_array_equal(film.squashed, expected)
