@@ -20,8 +20,6 @@ from pneumo_utils.evaluation.metrics import (
     draw_patient_weights,
 )
 
-ALPHA = 0.05
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -224,7 +222,7 @@ class Comparison:
     @property
     def is_real(self) -> bool:
         """Whether chance is unlikely to explain the difference: `p_holm` is below 0.05."""
-        return self.p_holm < ALPHA
+        return self.p_holm < 0.05
 
     def describe(self) -> str:
         """The comparison in words: the verdict, then what the textbook test says."""

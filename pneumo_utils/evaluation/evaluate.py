@@ -29,11 +29,8 @@ def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
 
 def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions:
     """Calibrated probabilities of the films of a split, which have the checkpoint's image size."""
-    return _predict(make_predict(checkpoint), dataset)
-
-
-def _predict(predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset) -> Predictions:
-    return Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)
+    probs = make_predict(checkpoint)(dataset)
+    return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
 
 
 def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
@@ -45,7 +42,7 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
         and what the choices were made on; and the predictions it comes from.
     """
     predict, config = make_predict(checkpoint), checkpoint.config
-    predictions = _predict(predict, dataset)
+    predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)
     row = {
         "model": checkpoint.model_name,
         "split": dataset.split,
