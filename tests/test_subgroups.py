@@ -95,14 +95,14 @@ def test_figures_and_intervals_are_those_of_the_part_alone():
     predictions = simulate(120, seed=3, max_films=3, patient_spread=1.0)
     greys = np.random.default_rng(5).integers(0, 256, len(predictions))
     films = make_films(predictions.labels, predictions.probs, patients=predictions.patients, greys=greys)
-    rows = judge(*films, threshold=0.4, num_draws=80, seed=7)
+    rows = judge(*films, threshold=0.4, num_draws=80)
     inside = np.isin(
         predictions.patients, [p for p in predictions.patients if (predictions.patients == p).sum() == 1]
     )
     part = Predictions(*(values[inside] for values in vars(films[0]).values()))
     row, intervals = (
         rows["films of the patient", "1"],
-        compute_intervals(part, threshold=0.4, num_draws=80, seed=7),
+        compute_intervals(part, threshold=0.4, num_draws=80),
     )
     ill = part.labels == 1
     assert row["n"] == row["num_patients"] == inside.sum() > 20

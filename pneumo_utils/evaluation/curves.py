@@ -1,5 +1,6 @@
-"""Curves with bands: ROC, precision and recall, reliability (calibration), decision curve."""
+"""Curves of a model: ROC and precision-recall with bands, reliability (calibration), decision curve."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,6 @@ from pneumo_utils.evaluation.metrics import (
     NUM_DRAWS,
     Predictions,
     Ranking,
-    assign_bins,
     check_both_classes,
     draw_patient_weights,
     rank_films,
@@ -19,18 +19,12 @@ from pneumo_utils.evaluation.metrics import (
 # Quotients of whole numbers, unlike the steps of linspace, are the same floats as the shares of films.
 FALSE_ALARM_GRID = np.arange(101) / 100
 RECALL_GRID = np.arange(1, 101) / 100
+THRESHOLD_GRID = np.arange(1, 100) / 100
 
 
 @dataclass(frozen=True)
 class Band:
-    """A curve with its pointwise 95 % interval: at each x, 95 % of the draws lie between low and high.
-
-    Attributes:
-        x: float (G,), rising, 0 to 1.
-        value: float (G,), the curve of the films as they are, 0 to 1.
-        low: float (G,), lower end.
-        high: float (G,), upper end.
-    """
+    """A curve, `value` over `x`, and its pointwise 95 % interval, `low` to `high`; float (G,), 0 to 1."""
 
     x: np.ndarray
     value: np.ndarray
@@ -38,36 +32,19 @@ class Band:
     high: np.ndarray
 
 
-def compute_roc_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> Band:
-    """Sensitivity over the share of false alarms (1 - specificity), as `plot_roc` draws it.
-
-    Args:
-        predictions: Of N films of both classes and of two patients or more.
-        num_draws: Bootstrap draws of patients, 1 or more.
-        seed: Of the draws.
-
-    Returns:
-        x is 0, 0.01 ... 1. Where the curve is vertical the value is its upper end.
+def compute_roc_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
+    """Sensitivity over the share of false alarms (1 - specificity), 0, 0.01 ... 1; where vertical, its top.
 
     Raises:
         PneumoError: A class has no film, or there is one patient only.
     """
-    return _compute_band(predictions, _trace_roc, FALSE_ALARM_GRID, num_draws=num_draws, seed=seed)
+    return _compute_band(predictions, _trace_roc, FALSE_ALARM_GRID, num_draws)
 
 
-def compute_precision_recall_band(
-    predictions: Predictions, *, num_draws: int = NUM_DRAWS, seed: int = 0
-) -> Band:
-    """Precision over recall (sensitivity).
+def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
+    """Precision over recall (sensitivity), 0.01, 0.02 ... 1, at the highest threshold that reaches it.
 
-    Args:
-        predictions: Of N films of both classes and of two patients or more.
-        num_draws: Bootstrap draws of patients, 1 or more.
-        seed: Of the draws.
-
-    Returns:
-        x is 0.01, 0.02 ... 1; value is the precision at the highest threshold that reaches that recall.
-        Nothing is interpolated, for precision does not run straight between two thresholds.
+    Nothing is interpolated, for precision does not run straight between two thresholds.
 
     Raises:
         PneumoError: A class has no film, or there is one patient only.
@@ -75,18 +52,19 @@ def compute_precision_recall_band(
     Source:
         Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
     """
-    return _compute_band(predictions, _trace_precision_recall, RECALL_GRID, num_draws=num_draws, seed=seed)
+    return _compute_band(predictions, _trace_precision_recall, RECALL_GRID, num_draws)
 
 
-def _compute_band(predictions: Predictions, trace, grid: np.ndarray, *, num_draws: int, seed: int) -> Band:
+def _compute_band(
+    predictions: Predictions, trace: Callable[[Ranking], np.ndarray], grid: np.ndarray, num_draws: int
+) -> Band:
     check_both_classes(predictions.labels, "A curve")
-    weights = draw_patient_weights(predictions.patients, num_draws=num_draws, seed=seed)
+    weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     weights = np.vstack([np.ones(len(predictions)), weights])
     ranking = rank_films(predictions.labels, predictions.probs, weights)
-    both = (ranking.positive.sum(1) > 0) & (
-        ranking.negative.sum(1) > 0
-    )  # not in every draw of a few patients
-    if predictions.num_patients < 2 or not both[1:].any():
+    # A draw of few patients may lack a class.
+    both = (ranking.positive.sum(1) > 0) & (ranking.negative.sum(1) > 0)
+    if not both[1:].any():
         raise PneumoError(
             f"A band needs more than the films of {predictions.num_patients} patient(s) to draw from."
         )
@@ -108,20 +86,9 @@ def _trace_precision_recall(ranking: Ranking) -> np.ndarray:
     return np.take_along_axis(tp, first, axis=1) / np.take_along_axis(called, first, axis=1)
 
 
-THRESHOLD_GRID = np.arange(1, 100) / 100
-
-
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Films of like probability.
-
-    Attributes:
-        mean_prob: What the model says of them on average, 0 to 1.
-        share: How many of them are PNEUMONIA, 0 to 1.
-        low: Lower end of the 95 % Wilson interval of the share.
-        high: Upper end.
-        count: Films, 1 or more.
-    """
+    """`count` films of like probability, the share of PNEUMONIA among them and its 95 % interval."""
 
     mean_prob: float
     share: float
@@ -131,15 +98,10 @@ class ReliabilityBin:
 
 
 def compute_reliability(predictions: Predictions, *, num_bins: int = NUM_BINS) -> list[ReliabilityBin]:
-    """The bins of a reliability diagram, those of the expected calibration error if there are 15.
+    """The bins of a reliability diagram from the lowest probability to the highest, less those left empty.
 
-    Args:
-        predictions: Of N films.
-        num_bins: Bins of about equally many films, 1 or more.
-
-    Returns:
-        From the lowest probability to the highest; a bin that ties leave empty is left out. The intervals
-        take films for independent, which films of one patient are not.
+    With 15 they are those of the expected calibration error. The intervals, Wilson's, take films for
+    independent, which films of one patient are not.
 
     Source:
         Wilson, Journal of the American Statistical Association 22, 1927.
@@ -147,7 +109,7 @@ def compute_reliability(predictions: Predictions, *, num_bins: int = NUM_BINS) -
     from statsmodels.stats.proportion import proportion_confint
 
     ranking = rank_films(predictions.labels, predictions.probs, np.ones((1, len(predictions))))
-    bins, positive = assign_bins(ranking, num_bins)[0], ranking.positive[0]
+    bins, positive = ranking.assign_bins(num_bins)[0], ranking.positive[0]
     count = positive + ranking.negative[0]
     found = []
     for number in np.unique(bins):
@@ -160,33 +122,24 @@ def compute_reliability(predictions: Predictions, *, num_bins: int = NUM_BINS) -
 
 
 def compute_chance_ece(predictions: Predictions) -> float:
-    """The expected calibration error that perfect probabilities would show on as many films.
+    """The expected calibration error that perfect probabilities would show on as many films, 0 to 1.
 
     If the probabilities of a bin are right, its pneumonias scatter around their sum with the variance
     sum of p (1 - p), and a normal deviate is off by sqrt(2 / pi) standard deviations on average. An ece near
-    this value is no sign of bad calibration.
-
-    Args:
-        predictions: Of N films; only the probabilities are used, and films are taken for independent.
-
-    Returns:
-        0 to 1.
+    this value is no sign of bad calibration. Films are taken for independent.
     """
     ranking = rank_films(predictions.labels, predictions.probs, np.ones((1, len(predictions))))
     count = (ranking.positive + ranking.negative)[0]
-    bins = assign_bins(ranking, NUM_BINS)[0]
+    bins = ranking.assign_bins(NUM_BINS)[0]
     variance = np.bincount(bins, weights=count * ranking.probs * (1 - ranking.probs))
     return float(np.sqrt(2 / np.pi * variance).sum() / len(predictions))
 
 
 @dataclass(frozen=True)
 class DecisionCurve:
-    """Net benefit per film examined, in found pneumonias; treating none has 0 everywhere.
+    """Net benefit per film examined, in found pneumonias, float (T,); treating none has 0 everywhere.
 
-    Attributes:
-        thresholds: float (T,), the probability from which on one would treat, above 0 and below 1.
-        model: float (T,), of treating whom the model calls ill.
-        treat_all: float (T,), of treating everyone.
+    `model` treats whom the model gives the threshold, above 0 and below 1, or more; `treat_all` everyone.
     """
 
     thresholds: np.ndarray
@@ -195,17 +148,11 @@ class DecisionCurve:
 
 
 def compute_decision_curve(predictions: Predictions) -> DecisionCurve:
-    """Whether a decision by the model beats treating all and treating none.
+    """Whether a decision by the model beats treating all and treating none, at thresholds of 0.01 ... 0.99.
 
     Who treats from a probability t on holds one found pneumonia worth (1 - t) / t needless treatments, so
     the net benefit is TP / N - FP / N * t / (1 - t). It rests on calibrated probabilities and on the share
     of pneumonia among these films.
-
-    Args:
-        predictions: Of N films.
-
-    Returns:
-        At the thresholds 0.01, 0.02 ... 0.99.
 
     Source:
         Vickers and Elkin, Medical Decision Making 26, 2006.

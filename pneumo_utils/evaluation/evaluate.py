@@ -1,4 +1,4 @@
-"""A checkpoint judged on a split: its predictions and its row of the results file."""
+"""A checkpoint evaluated on a split: its predictions and its row of the results file."""
 
 from collections.abc import Callable
 from datetime import date
@@ -7,36 +7,15 @@ import numpy as np
 import torch
 
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
+from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
 from pneumo_utils.evaluation.robustness import compute_stretch_losses
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import get_versions, make_accelerator
 
 
-def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions:
-    """Calibrated probabilities of all films of a split.
-
-    Args:
-        checkpoint: A trained model.
-        dataset: N films, of the checkpoint's image size.
-
-    Returns:
-        N predictions, in the order of the films.
-    """
-    probs = make_predict(checkpoint)(dataset)
-    return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
-
-
 def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
-    """The checkpoint as a function from films to calibrated probabilities, its model built once.
-
-    Args:
-        checkpoint: A trained model.
-
-    Returns:
-        Maps a data set of N films to P(pneumonia), float64 (N,).
-    """
+    """The checkpoint as a function from N films to calibrated P(pneumonia), float64 (N,)."""
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
 
     def predict(dataset: XrayDataset) -> np.ndarray:
@@ -48,38 +27,36 @@ def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
     return predict
 
 
-def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
-    """The figures of a checkpoint on a split.
+def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions:
+    """Calibrated probabilities of the films of a split, which have the checkpoint's image size."""
+    probs = make_predict(checkpoint)(dataset)
+    return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
 
-    Args:
-        checkpoint: A trained model; its threshold was chosen on validation.
-        dataset: Films of any split.
+
+def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
+    """The metrics of a checkpoint, whose thresholds were chosen on validation, on any split.
 
     Returns:
-        A row of plain values for `build/results.json`: what was judged on what, every figure of
-        `compute_metrics`, `intervals` (95 %, by patient), `screening` (the figures at the screening
-        threshold), `stretch_auroc_loss` and what the choices were made on; and the predictions it
-        comes from.
+        A row of plain values for `build/results.json`: what was judged on what, all of `judge_predictions`,
+        `screening` (the same in short at the screening threshold; None without one), `stretch_auroc_loss`
+        and what the choices were made on; and the predictions it comes from.
     """
-    predict = make_predict(checkpoint)
+    predict, config = make_predict(checkpoint), checkpoint.config
     predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)
-    threshold = checkpoint.threshold
     row = {
         "model": checkpoint.model_name,
         "split": dataset.split,
         "data": dataset.source,
-        **compute_metrics(predictions.labels, predictions.probs, threshold=threshold),
-        "threshold": threshold,
-        "intervals": compute_intervals(predictions, threshold=threshold),
-        "screening": _judge_screening(checkpoint, predictions),
+        **judge_predictions(predictions, threshold=checkpoint.threshold),
+        "screening": _judge_screening(predictions, checkpoint.screening_threshold),
         "stretch_auroc_loss": compute_stretch_losses(predict, dataset),
         "flip_average": checkpoint.flip_average,
         "num_members": checkpoint.num_members,
         "pretrained": checkpoint.pretrained,
-        "strategy": checkpoint.config.strategy,
-        "image_size": checkpoint.config.image_size,
+        "strategy": config.strategy,
+        "image_size": config.image_size,
         "epoch": checkpoint.val_metrics.get("epoch"),
-        "seed": checkpoint.config.seed,
+        "seed": config.seed,
         "chosen_on": "val",
         "trained_on": checkpoint.source,
         "num_skipped": len(dataset.skipped),
@@ -89,16 +66,10 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
     return row, predictions
 
 
-def _judge_screening(checkpoint: Checkpoint, predictions: Predictions) -> dict | None:
-    """The figures at the screening threshold; None where the checkpoint has none."""
-    threshold = checkpoint.screening_threshold
+def _judge_screening(predictions: Predictions, threshold: float | None) -> dict | None:
     if threshold is None:
         return None
-    figures = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
+    judged = judge_predictions(predictions, threshold=threshold)
     kept = ("accuracy", "sensitivity", "specificity")
-    intervals = compute_intervals(predictions, threshold=threshold)
-    return {
-        "threshold": threshold,
-        **{name: figures[name] for name in kept},
-        "intervals": {name: intervals[name] for name in kept},
-    }
+    intervals = {name: judged["intervals"][name] for name in kept}
+    return {"threshold": threshold, **{name: judged[name] for name in kept}, "intervals": intervals}

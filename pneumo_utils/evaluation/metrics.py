@@ -1,5 +1,14 @@
-"""Metrics of predictions with 95 % intervals: a weighted bootstrap by patient."""
+"""Metrics of predicted probabilities, with 95 % intervals by a bootstrap over patients.
 
+Every metric is computed from weights, how often each image (film) counts. With weights of 1 it is the metric
+itself; the 2,000 rows of weights of a bootstrap are worked on together, in a hundredth of the time that
+scikit-learn's functions take row by row.
+
+Throughout, labels are int (N,), 0 or 1, probs float (N,), P(pneumonia) in 0 to 1, and a film is called
+pneumonia when its prob >= threshold.
+"""
+
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,20 +16,22 @@ import numpy as np
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.errors import PneumoError, UsageError
 
+METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
+METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
+LOWER_IS_BETTER = ("brier", "ece")
+NUM_BINS = 15
+"""Of the expected calibration error, with about equally many films in each."""
+NUM_DRAWS = 2000
+BLOCK_CELLS = 200_000
+"""Weights worked on at a time: 1.6 MB stay in the processor's cache, however large the test set is."""
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and probabilities of N films, and what is known of them.
-
-    Attributes:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        patients: str (N,), none empty; films of one patient are drawn together.
-        names: str (N,).
+    """Labels and probabilities of N films, 1 or more, with patients and names, str (N,), none empty.
 
     Raises:
-        PneumoError: There is no film, a label is not 0 or 1, a probability is outside 0 to 1 or not a
-            number, a film has no patient, or the arrays differ in length.
+        PneumoError: There is no film, or an array is not as stated.
     """
 
     labels: np.ndarray
@@ -31,10 +42,9 @@ class Predictions:
     def __post_init__(self):
         check_labels_and_probs(self.labels, self.probs)
         for name in ("patients", "names"):
-            if np.shape(getattr(self, name)) != np.shape(self.labels):
-                raise PneumoError(
-                    f"{name} has shape {np.shape(getattr(self, name))}; expected one a film, ({len(self)},)."
-                )
+            shape = np.shape(getattr(self, name))
+            if shape != np.shape(self.labels):
+                raise PneumoError(f"{name} has shape {shape}; expected one a film, ({len(self)},).")
         for patient, name in zip(self.patients, self.names, strict=True):
             if not isinstance(patient, str) or not patient.strip():
                 raise PneumoError(
@@ -47,36 +57,11 @@ class Predictions:
 
     @property
     def num_patients(self) -> int:
-        """Different patients, 1 or more."""
         return len(np.unique(self.patients))
 
 
-def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> np.ndarray:
-    """The worst errors.
-
-    Args:
-        predictions: Of N films.
-        threshold: Call it pneumonia when prob >= threshold.
-        count: At most so many.
-
-    Returns:
-        int64 (K,), K of `count` or fewer: the wrongly judged films, those furthest from their label first.
-    """
-    labels, probs = np.asarray(predictions.labels), np.asarray(predictions.probs)
-    wrong = np.flatnonzero((probs >= threshold) != (labels == 1))
-    return wrong[np.argsort(-np.abs(probs - labels)[wrong], kind="stable")][:count]
-
-
 def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
-    """Refuses what no figure can be computed from.
-
-    Args:
-        labels: Expected int (N,), 0 or 1, with N of 1 or more.
-        probs: Expected float (N,), P(pneumonia) in 0 to 1.
-
-    Raises:
-        PneumoError: They are not that.
-    """
+    """Refuses, with a PneumoError, what no metric can be computed from."""
     labels, probs = np.asarray(labels), np.asarray(probs)
     if labels.ndim != 1 or labels.shape != probs.shape:
         raise PneumoError(
@@ -92,225 +77,19 @@ def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
 
 
 def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -> None:
-    """Refuses films of one class where both are needed.
-
-    Args:
-        labels: int (N,), 0 or 1.
-        purpose: What needs them, the start of the message.
-        num_each: Films that each class must have.
-
-    Raises:
-        PneumoError: A class has fewer.
-    """
+    """Refuses, with a PneumoError that begins with the purpose, a class of fewer than `num_each` films."""
     counts = [int(np.sum(np.asarray(labels) == label)) for label in (0, 1)]
     if min(counts) < num_each:
         found = " and ".join(f"{count} {name}" for count, name in zip(counts, CLASS_NAMES, strict=True))
         raise PneumoError(f"{purpose} needs {num_each} or more films of each class; got {found}.")
 
 
-NUM_BINS = 15
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The weights of films, gathered by probability.
-
-    Attributes:
-        probs: float (K,), the different probabilities, from the lowest to the highest.
-        positive: float (D, K), the weight of the PNEUMONIA films of each probability, row by row.
-        negative: float (D, K), of the NORMAL films.
-    """
-
-    probs: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
-
-    def sum_from_top(self) -> tuple[np.ndarray, np.ndarray]:
-        """True and false positives, (D, K) each, as the threshold falls from the highest probability."""
-        return self.positive[:, ::-1].cumsum(1), self.negative[:, ::-1].cumsum(1)
-
-
-def rank_films(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> Ranking:
-    """Gathers films by probability.
-
-    Args:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        weights: float (D, N), how often each film counts in each of D rows.
-    """
-    order = np.argsort(probs)
-    distinct, starts = np.unique(np.asarray(probs)[order], return_index=True)
-    ill = np.asarray(labels)[order] == 1
-    drawn = weights[:, order]
-    positive, negative = (np.add.reduceat(drawn * kept, starts, axis=1) for kept in (ill, ~ill))
-    return Ranking(distinct, positive, negative)
-
-
-def compute_weighted_figures(
-    labels: np.ndarray, probs: np.ndarray, weights: np.ndarray, *, threshold: float
-) -> dict[str, np.ndarray]:
-    """The figures of each row of weights.
-
-    Args:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        weights: float (D, N), 0 or more, each row with a sum above 0.
-        threshold: Call it pneumonia when prob >= threshold.
-
-    Returns:
-        By name, float (D,); NaN where a row leaves a figure undefined. All are 0 to 1; for brier and ece 0
-        is best, for the others 1.
-
-    Raises:
-        UsageError: The threshold is not a number.
-
-    Source:
-        Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).
-    """
-    if np.isnan(threshold):
-        raise UsageError("The threshold is not a number; expected one, 0 to 1 as a rule.")
-    ill, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
-    tp, fn = weights @ (called & ill), weights @ (~called & ill)
-    fp, tn = weights @ (called & ~ill), weights @ (~called & ~ill)
-    total, ranking = tp + fn + fp + tn, rank_films(labels, probs, weights)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
-        return {
-            "accuracy": (tp + tn) / total,
-            "auroc": _compute_auroc(ranking),
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "precision": tp / (tp + fp),
-            "f1": 2 * tp / (2 * tp + fp + fn),
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-            "npv": tn / (tn + fn),
-            "auprc": _compute_auprc(ranking),
-            "brier": weights @ (np.float64(probs) - ill) ** 2 / total,
-            "ece": _compute_ece(ranking),
-        }
-
-
-def _compute_auroc(ranking: Ranking) -> np.ndarray:
-    """Share of (pneumonia, normal) pairs ranked rightly, ties counting half."""
-    below = ranking.negative.cumsum(1) - ranking.negative
-    pairs = ranking.positive.sum(1) * ranking.negative.sum(1)
-    return (ranking.positive * (below + ranking.negative / 2)).sum(1) / pairs
-
-
-def _compute_auprc(ranking: Ranking) -> np.ndarray:
-    """Average precision: the precision at each step down, weighted by the pneumonias that it adds."""
-    tp, fp = ranking.sum_from_top()
-    precision = tp / np.maximum(tp + fp, np.finfo(np.float64).tiny)  # 0 where nothing is called yet
-    average = (ranking.positive[:, ::-1] * precision).sum(1) / tp[:, -1]
-    return np.where(fp[:, -1] > 0, average, np.nan)  # without a normal film every ranking would score 1
-
-
-def assign_bins(ranking: Ranking, num_bins: int) -> np.ndarray:
-    """Equal-mass bins: a probability's bin follows from the share of films that have a lower one.
-
-    Args:
-        ranking: Of D rows and K probabilities.
-        num_bins: 1 or more.
-
-    Returns:
-        int (D, K), 0 to num_bins - 1; films that tie share a bin, so that a bin can stay empty.
-    """
-    mass = ranking.positive + ranking.negative
-    below = mass.cumsum(1) - mass
-    bins = (num_bins * below / mass.sum(1, keepdims=True)).astype(np.int64)
-    return np.minimum(bins, num_bins - 1)  # a weight of zero above all others would open a bin of its own
-
-
-def _compute_ece(ranking: Ranking) -> np.ndarray:
-    """Expected calibration error: mean over films of |mean prob - share of pneumonia| in a film's bin."""
-    excess = ranking.probs * (ranking.positive + ranking.negative) - ranking.positive
-    rows = np.arange(len(excess))[:, None] * NUM_BINS
-    places = (rows + assign_bins(ranking, NUM_BINS)).ravel()
-    sums = np.bincount(places, weights=excess.ravel(), minlength=len(excess) * NUM_BINS)
-    total = (ranking.positive + ranking.negative).sum(1)
-    return np.abs(sums.reshape(-1, NUM_BINS)).sum(1) / total
-
-
-NUM_DRAWS = 2000
-BLOCK_CELLS = 200_000
-"""Weights that are worked on at a time, 1.6 MB: they stay in the processor's cache, and a large test set does
-not need gigabytes."""
-
-
-def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> np.ndarray:
-    """Bootstrap draws: how often each film counts when patients are drawn with replacement.
-
-    Args:
-        patients: str (N,).
-        num_draws: D, 1 or more.
-        seed: The same seed gives the same draws, so that two models can be compared draw by draw.
-
-    Returns:
-        float64 (D, N), whole numbers; films of one patient share theirs.
-
-    Raises:
-        UsageError: `num_draws` is below 1.
-    """
-    if num_draws < 1:
-        raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
-    unique, index = np.unique(patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=num_draws)
-    return counts[:, index].astype(np.float64)
-
-
-def compute_draws(
-    predictions: Predictions, weights: np.ndarray, *, threshold: float
-) -> dict[str, np.ndarray]:
-    """The figures of each bootstrap draw, all draws at once.
-
-    Args:
-        predictions: Of N films.
-        weights: float (D, N), from `draw_patient_weights`.
-        threshold: Call it pneumonia when prob >= threshold.
-
-    Returns:
-        For each name in `METRICS`, float (D,); NaN where a draw leaves a figure undefined.
-    """
-    parts = [
-        compute_weighted_figures(predictions.labels, predictions.probs, block, threshold=threshold)
-        for block in np.array_split(weights, -(-weights.size // BLOCK_CELLS))
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def compute_interval(values: np.ndarray) -> tuple[float | None, float | None]:
-    """95 % percentile interval of a figure.
-
-    Args:
-        values: float (D,), the figure in each draw; draws that leave it undefined (NaN) are left out.
-
-    Returns:
-        The 2.5 and the 97.5 percentile; None and None where no draw defines the figure.
-    """
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None, None
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
-METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
-LOWER_IS_BETTER = ("brier", "ece")
-
-
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
-    """Point figures at a threshold.
+    """Metrics of films at a threshold, without intervals.
 
     Precision is the positive predictive value at the share of pneumonia that these films have; for another
-    share see `compute_predictive_values`. The expected calibration error (ece) has 15 bins of equally many
-    films. Even perfect probabilities have one above 0, for chance leaves its mark in each bin.
-
-    Args:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        threshold: Call it pneumonia when prob >= threshold.
+    share see `compute_predictive_values`. Even perfect probabilities have an expected calibration error (ece)
+    above 0, for chance leaves its mark in each of its 15 bins.
 
     Returns:
         n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
@@ -320,23 +99,21 @@ def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) 
         PneumoError: There is no film, a label is not 0 or 1, or a probability is not in 0 to 1.
     """
     check_labels_and_probs(labels, probs)
-    ill, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
-    tp, fn = int((called & ill).sum()), int((~called & ill).sum())
-    fp, tn = int((called & ~ill).sum()), int((~called & ~ill).sum())
-    ones = np.ones((1, len(ill)))
-    rows = compute_weighted_figures(labels, probs, ones, threshold=threshold)
-    figures = {name: float(row[0]) if np.isfinite(row[0]) else None for name, row in rows.items()}
+    ones = np.ones((1, len(labels)))
+    rows = compute_weighted_metrics(labels, probs, ones, threshold=threshold)
+    metrics = {name: float(row[0]) if np.isfinite(row[0]) else None for name, row in rows.items()}
+    counts = _count_decisions(labels, probs, ones, threshold)
+    confusion = {name: int(count[0]) for name, count in counts.items()}
     return {
-        "n": len(ill),
-        **figures,
-        "recall": figures["sensitivity"],
-        "confusion": {"tn": tn, "fp": fp, "fn": fn, "tp": tp},
-        "undefined": _explain_undefined(tn, fp, fn, tp),
+        "n": len(labels),
+        **metrics,
+        "recall": metrics["sensitivity"],
+        "confusion": confusion,
+        "undefined": _explain_undefined(**confusion),
     }
 
 
 def _explain_undefined(tn: int, fp: int, fn: int, tp: int) -> dict[str, str]:
-    """Why which figures are undefined, from the four counts."""
     ranks = ("auroc", "auprc", "balanced_accuracy")
     causes = (
         (tn + fp, (*ranks, "specificity"), f"no film is {CLASS_NAMES[0]}"),
@@ -352,13 +129,6 @@ def compute_highest_accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
     """The accuracy that no threshold can surpass on these films, 0 to 1.
 
     It is known only to whoever has seen the labels: a limit to compare with, not a result.
-
-    Args:
-        labels: int (N,), 0 or 1.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-
-    Raises:
-        PneumoError: As for `compute_metrics`.
     """
     check_labels_and_probs(labels, probs)
     ill, probs = np.asarray(labels) == 1, np.asarray(probs)
@@ -366,18 +136,20 @@ def compute_highest_accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
     return max(float(np.mean((probs >= threshold) == ill)) for threshold in candidates)
 
 
-def compute_predictive_values(sensitivity, specificity, *, prevalence: float) -> tuple:
-    """Positive and negative predictive value where pneumonia is as common as stated (Bayes' rule).
+def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> np.ndarray:
+    """int64 (`count` or fewer,), the films judged wrongly, those furthest from their label first."""
+    labels, probs = np.asarray(predictions.labels), np.asarray(predictions.probs)
+    wrong = np.flatnonzero((probs >= threshold) != (labels == 1))
+    return wrong[np.argsort(-np.abs(probs - labels)[wrong], kind="stable")][:count]
 
-    Given the draws of `compute_draws`, it gives draws that `compute_interval` turns into intervals.
+
+def compute_predictive_values(sensitivity, specificity, *, prevalence: float) -> tuple:
+    """Positive and negative predictive value, 0 to 1, at another share of pneumonia, by Bayes' rule.
 
     Args:
-        sensitivity: 0 to 1, a number or an array; None or NaN where it is undefined.
-        specificity: 0 to 1, of the same shape.
+        sensitivity: 0 to 1, a number, or the draws of `compute_draws`; None or NaN where it is undefined.
+        specificity: Of the same shape, which the values have too; they are NaN where no film is called so.
         prevalence: Share of pneumonia among those examined, 0 to 1.
-
-    Returns:
-        PPV and NPV, 0 to 1, of the shape given; NaN where no film is called so.
 
     Raises:
         UsageError: A number is outside 0 to 1.
@@ -394,31 +166,171 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
         return tp / (tp + fp), tn / (tn + fn)
 
 
+def judge_predictions(
+    predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
+) -> dict:
+    """What `compute_metrics` gives, the threshold, and `intervals` from `compute_intervals`."""
+    metrics = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
+    intervals = compute_intervals(predictions, threshold=threshold, num_draws=num_draws, seed=seed)
+    return {**metrics, "threshold": threshold, "intervals": intervals}
+
+
 def compute_intervals(
     predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
 ) -> dict[str, tuple[float | None, float | None]]:
-    """95 % percentile intervals of the figures, by a bootstrap over patients.
+    """95 % percentile intervals, (low, high), by metric; (None, None) where no draw defines it.
 
     Three cases to read with care: a share of exactly 0 or 1 never varies, so that its interval has no width
     however few films there are; the ece of a draw holds more chance than that of the films, so that its
     interval lies high; and below some 250 patients intervals are too narrow: in simulations with 150 patients
     92 of 100 held the true AUROC.
 
-    Args:
-        predictions: Of N films.
-        threshold: Call it pneumonia when prob >= threshold.
-        num_draws: Bootstrap draws, 1 or more.
-        seed: Of the draws.
-
-    Returns:
-        (low, high) for each name in `METRICS`; None and None where every draw leaves it undefined, and for
-        all figures where the films are of one patient, for one patient tells nothing of others.
-
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    if predictions.num_patients < 2:
-        return dict.fromkeys(METRICS, (None, None))
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws, seed=seed)
     draws = compute_draws(predictions, weights, threshold=threshold)
     return {name: compute_interval(values) for name, values in draws.items()}
+
+
+def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> np.ndarray:
+    """Bootstrap: how often each film counts in each draw of patients, float64 (num_draws, N).
+
+    The same seed gives the same draws, so that two models can be compared draw by draw. Films of one patient
+    are drawn together. Where all are of one patient, who tells nothing of others, there is no draw: (0, N).
+
+    Raises:
+        UsageError: `num_draws` is below 1.
+    """
+    if num_draws < 1:
+        raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
+    unique, index = np.unique(patients, return_inverse=True)
+    if len(unique) < 2:
+        return np.empty((0, len(index)))
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(len(unique), np.full(len(unique), 1 / len(unique)), size=num_draws)
+    return counts[:, index].astype(np.float64)
+
+
+def compute_draws(
+    predictions: Predictions, weights: np.ndarray, *, threshold: float
+) -> dict[str, np.ndarray]:
+    """`compute_weighted_metrics` of the draws of `draw_patient_weights`, a block of them at a time."""
+    num_blocks = max(1, math.ceil(weights.size / BLOCK_CELLS))
+    parts = [
+        compute_weighted_metrics(predictions.labels, predictions.probs, block, threshold=threshold)
+        for block in np.array_split(weights, num_blocks)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+
+
+def compute_interval(values: np.ndarray) -> tuple[float | None, float | None]:
+    """The 2.5 and the 97.5 percentile of draws, float (D,), NaN left out; None and None where all are."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None, None
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def compute_weighted_metrics(
+    labels: np.ndarray, probs: np.ndarray, weights: np.ndarray, *, threshold: float
+) -> dict[str, np.ndarray]:
+    """Metrics, float (D,), for each row of weights, float (D, N), 0 or more, with a sum above 0.
+
+    A metric is 0 to 1, NaN where a row leaves it undefined.
+
+    Raises:
+        UsageError: The threshold is not a number.
+
+    Source:
+        Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).
+    """
+    if np.isnan(threshold):
+        raise UsageError("The threshold is not a number; expected one, 0 to 1 as a rule.")
+    tn, fp, fn, tp = _count_decisions(labels, probs, weights, threshold).values()
+    total, ranking = tp + fn + fp + tn, rank_films(labels, probs, weights)
+    squared_errors = (np.float64(probs) - (np.asarray(labels) == 1)) ** 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+        return {
+            "accuracy": (tp + tn) / total,
+            "auroc": ranking.compute_auroc(),
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "precision": tp / (tp + fp),
+            "f1": 2 * tp / (2 * tp + fp + fn),
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            "npv": tn / (tn + fn),
+            "auprc": ranking.compute_auprc(),
+            "brier": weights @ squared_errors / total,
+            "ece": ranking.compute_ece(),
+        }
+
+
+def _count_decisions(labels, probs, weights, threshold: float) -> dict[str, np.ndarray]:
+    """The four cells of the confusion matrix, float (D,) each."""
+    ill, called = np.asarray(labels) == 1, np.asarray(probs) >= threshold
+    cells = {"tn": ~called & ~ill, "fp": called & ~ill, "fn": ~called & ill, "tp": called & ill}
+    return {name: weights @ cell for name, cell in cells.items()}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The weights of films, gathered by probability.
+
+    Attributes:
+        probs: float (K,), the different probabilities, from the lowest to the highest.
+        positive: float (D, K), the weight of the PNEUMONIA films of each, row by row.
+        negative: float (D, K), that of the NORMAL films.
+    """
+
+    probs: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+
+    def sum_from_top(self) -> tuple[np.ndarray, np.ndarray]:
+        """True and false positives, (D, K) each, as the threshold falls from the highest probability."""
+        return self.positive[:, ::-1].cumsum(1), self.negative[:, ::-1].cumsum(1)
+
+    def compute_auroc(self) -> np.ndarray:
+        """Share of (pneumonia, normal) pairs ranked rightly, ties counting half."""
+        below = self.negative.cumsum(1) - self.negative
+        pairs = self.positive.sum(1) * self.negative.sum(1)
+        return (self.positive * (below + self.negative / 2)).sum(1) / pairs
+
+    def compute_auprc(self) -> np.ndarray:
+        """Average precision: the precision at each step down, weighted by the pneumonias that it adds."""
+        tp, fp = self.sum_from_top()
+        precision = tp / np.maximum(tp + fp, np.finfo(np.float64).tiny)  # 0 where nothing is called yet
+        average = (self.positive[:, ::-1] * precision).sum(1) / tp[:, -1]
+        return np.where(fp[:, -1] > 0, average, np.nan)  # without a normal film every ranking would score 1
+
+    def assign_bins(self, num_bins: int) -> np.ndarray:
+        """Bins of equal mass, int (D, K), 0 to num_bins - 1, by the share of films of a lower probability.
+
+        Films that tie share a bin, so that a bin can stay empty.
+        """
+        mass = self.positive + self.negative
+        below = mass.cumsum(1) - mass
+        bins = (num_bins * below / mass.sum(1, keepdims=True)).astype(np.int64)
+        return np.minimum(bins, num_bins - 1)  # a weight of 0 above all others would open a bin of its own
+
+    def compute_ece(self) -> np.ndarray:
+        """Expected calibration error: mean over films of |mean prob - share of pneumonia| in their bin."""
+        excess = self.probs * (self.positive + self.negative) - self.positive
+        rows = np.arange(len(excess))[:, None] * NUM_BINS
+        places = (rows + self.assign_bins(NUM_BINS)).ravel()
+        sums = np.bincount(places, weights=excess.ravel(), minlength=len(excess) * NUM_BINS)
+        total = (self.positive + self.negative).sum(1)
+        return np.abs(sums.reshape(-1, NUM_BINS)).sum(1) / total
+
+
+def rank_films(labels: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> Ranking:
+    """Gathers films by probability, for each row of weights, float (D, N)."""
+    order = np.argsort(probs)
+    distinct, starts = np.unique(np.asarray(probs)[order], return_index=True)
+    ill = np.asarray(labels)[order] == 1
+    drawn = weights[:, order]
+    positive, negative = (np.add.reduceat(drawn * kept, starts, axis=1) for kept in (ill, ~ill))
+    return Ranking(distinct, positive, negative)

@@ -1,9 +1,4 @@
-"""The ablation: each recipe and each regulariser over several seeds, on validation and on the official test.
-
-Every choice of a run (epoch, flip averaging, temperature, thresholds) is made on validation; the test
-figures are written down for what was chosen, and nothing is chosen by them. A run that is finished is a file,
-so that a table can be stopped, resumed and shared between processes.
-"""
+"""Results files and the tables made of them: rows of models, published figures, runs over several seeds."""
 
 import json
 import os
@@ -34,21 +29,19 @@ def load_results(path: Path) -> list[dict]:
 
 
 def save_result(row: dict, path: Path) -> None:
-    """Adds a row, in the place of an older one of the same model, split and data.
+    """Adds a row from `evaluate`, in the place of an older one of the same model, split and data.
 
-    Args:
-        row: From `evaluate`.
-        path: The results file, made on demand and replaced as a whole.
+    The file is made on demand and replaced as a whole.
     """
-    rows = [kept for kept in load_results(path) if _identity(kept) != _identity(row)]
-    rows = sorted([*rows, row], key=_identity)
+    rows = [kept for kept in load_results(path) if _identify(kept) != _identify(row)]
+    rows = sorted([*rows, row], key=_identify)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_text(json.dumps({"rows": rows}, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     os.replace(temporary, path)
 
 
-def _identity(row: dict) -> tuple[str, str, str]:
+def _identify(row: dict) -> tuple[str, str, str]:
     return row["data"], row["split"], row["model"]
 
 
@@ -57,51 +50,55 @@ def describe_data(row: dict) -> str:
     return "SYNTHETIC" if row["data"] == "synthetic" else row["data"]
 
 
-def format_table(rows: list[dict]) -> str:
-    """A Markdown table of results: percent with 95 % intervals, AUROC likewise.
+def format_interval(
+    value: float | None, interval: tuple[float | None, float | None] | None, *, percent: bool = False
+) -> str:
+    """A number with its 95 % interval: "0.912 (0.880 to 0.941)", in percent "91.2 % (88.0 % to 94.1 %)".
 
-    Args:
-        rows: From `load_results`.
-
-    Returns:
-        Lines with no line break at the end.
+    "undefined" for None. Where there is no interval, None or (None, None), the number alone.
     """
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    for row in rows:
-        cells = [describe_data(row), row["split"], str(row["n"]), f"`{row['model']}`"]
-        cells += ["ImageNet weights" if row["pretrained"] else "random weights", f"{row['threshold']:.3f}"]
-        cells += [format_percent(row, "accuracy"), format_share(row, "auroc")]
-        cells += [format_percent(row, "sensitivity"), format_percent(row, "specificity")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    if value is None:
+        return "undefined"
+    low, high = (None, None) if interval is None else interval
 
+    def show(share: float) -> str:
+        return f"{100 * share:.1f} %" if percent else f"{share:.3f}"
 
-def format_percent(row: dict, name: str) -> str:
-    """A figure of a row in percent, with its 95 % interval."""
-    return _with_interval(row, name, 100, ".1f")
+    return show(value) if low is None else f"{show(value)} ({show(low)} to {show(high)})"
 
 
 def format_share(row: dict, name: str) -> str:
-    """A figure of a row, 0 to 1, with its 95 % interval."""
-    return _with_interval(row, name, 1, ".3f")
+    """A metric of a row, 0 to 1, with its 95 % interval."""
+    return format_interval(row[name], row["intervals"][name])
 
 
-def _with_interval(row: dict, name: str, factor: float, form: str) -> str:
-    if row[name] is None:
-        return "undefined"
-    low, high = row["intervals"][name]
-    if low is None:  # films of one patient
-        return f"{row[name] * factor:{form}} (no interval)"
-    return f"{row[name] * factor:{form}} ({low * factor:{form}} to {high * factor:{form}})"
+def format_percent(row: dict, name: str) -> str:
+    """A metric of a row with its 95 % interval, for a column whose head has the percent sign."""
+    return format_interval(row[name], row["intervals"][name], percent=True).replace(" %", "")
+
+
+def format_table(rows: list[dict]) -> str:
+    """A Markdown table of results, from `load_results`, with 95 % intervals and no line break at the end."""
+    lines = []
+    for row in rows:
+        cells = [describe_data(row), row["split"], row["n"], f"`{row['model']}`", describe_start(row)]
+        cells += [f"{row['threshold']:.3f}", format_percent(row, "accuracy"), format_share(row, "auroc")]
+        lines.append([*cells, format_percent(row, "sensitivity"), format_percent(row, "specificity")])
+    return _build_markdown_table(COLUMNS, lines)
+
+
+def describe_start(row: dict) -> str:
+    """What the training of a row began from."""
+    return "ImageNet weights" if row["pretrained"] else "random weights"
+
+
+def _build_markdown_table(head: tuple[str, ...], rows: list[list]) -> str:
+    first, *others = (("| " + " | ".join(map(str, cells))).rstrip() + " |" for cells in (head, *rows))
+    return "\n".join([first, "|" + " --- |" * len(head), *others])
 
 
 def write_between(mark: str, text: str, page_path: Path) -> None:
-    """Puts generated text between two marks of a Markdown page.
-
-    Args:
-        mark: The page has the lines `<!-- MARK:start -->` and `<!-- MARK:end -->`.
-        text: What goes between them.
-        page_path: The page.
+    """Puts generated text between the lines `<!-- MARK:start -->` and `<!-- MARK:end -->` of a Markdown page.
 
     Raises:
         PneumoError: The page has no such marks.
@@ -118,13 +115,9 @@ def write_between(mark: str, text: str, page_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures that somebody published, on the 624 films of the official test split of ChestXRay2017.
+    """What somebody published on the 624 films of the official test split of ChestXRay2017.
 
-    Attributes:
-        name: The model and whose it is.
-        accuracy: 0 to 1.
-        auroc: 0 to 1.
-        where: Where the figures stand, as Markdown.
+    `name` is the model and whose it is, accuracy and AUROC are 0 to 1, `where` they stand is Markdown.
     """
 
     name: str
@@ -134,17 +127,12 @@ class Published:
 
 
 MEDMNIST = "[arXiv 2110.14795](https://arxiv.org/abs/2110.14795)"
+MEDMNIST_PLUS = "[arXiv 2404.15786](https://arxiv.org/abs/2404.15786)"
+CELL = "[doi 10.1016/j.cell.2018.02.010](https://doi.org/10.1016/j.cell.2018.02.010)"
 PUBLISHED = (
     Published("ResNet-18 at 224 px, MedMNIST v2", 0.864, 0.956, MEDMNIST),
-    Published(
-        "ResNet-18 at 224 px, MedMNIST+", 0.911, 0.980, "[arXiv 2404.15786](https://arxiv.org/abs/2404.15786)"
-    ),
-    Published(
-        "Kermany et al., Cell 2018",
-        0.928,
-        0.968,
-        "[doi 10.1016/j.cell.2018.02.010](https://doi.org/10.1016/j.cell.2018.02.010)",
-    ),
+    Published("ResNet-18 at 224 px, MedMNIST+", 0.911, 0.980, MEDMNIST_PLUS),
+    Published("Kermany et al., Cell 2018", 0.928, 0.968, CELL),
     Published("Google AutoML Vision, MedMNIST v2", 0.946, 0.991, MEDMNIST),
 )
 
@@ -152,25 +140,19 @@ PUBLISHED = (
 def format_beside_published(rows: list[dict]) -> str:
     """A Markdown table of models with their intervals, published ones, and the rival that sees no film.
 
-    Args:
-        rows: Of one test split, 1 or more, from `evaluate`; other films than the official ones are named.
-
-    Returns:
-        Lines with no line break at the end.
+    The rows are of one test split, 1 or more; other films than the official ones are named.
     """
-    lines = ["| model | accuracy % | AUROC | where |", "|" + " --- |" * 4]
+    lines = []
     for row in rows:
         where = "here" if row["data"] == "chestxray2017" else f"here, on other films: {describe_data(row)}"
-        lines.append(
-            f"| **ours**: `{row['model']}` | {format_percent(row, 'accuracy')} | "
-            f"{format_share(row, 'auroc')} | {where} |"
-        )
+        name = f"**ours**: `{row['model']}`"
+        lines.append([name, format_percent(row, "accuracy"), format_share(row, "auroc"), where])
     for other in PUBLISHED:
-        lines.append(f"| {other.name} | {100 * other.accuracy:.1f} | {other.auroc:.3f} | {other.where} |")
+        lines.append([other.name, f"{100 * other.accuracy:.1f}", f"{other.auroc:.3f}", other.where])
     confusion = rows[0]["confusion"]
     ill = (confusion["tp"] + confusion["fn"]) / rows[0]["n"]
-    lines.append(f"| calling every film pneumonia | {100 * ill:.1f} | 0.500 | |")
-    return "\n".join(lines)
+    lines.append(["calling every film pneumonia", f"{100 * ill:.1f}", "0.500", ""])
+    return _build_markdown_table(("model", "accuracy %", "AUROC", "where"), lines)
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -180,14 +162,10 @@ FIGURES += ("screening_sensitivity", "screening_specificity", "stretch_auroc_los
 
 @dataclass(frozen=True)
 class Summary:
-    """One row over its seeds.
+    """One row of the ablation over the seeds of its runs, which are `records`.
 
-    Attributes:
-        row: Its name.
-        seeds: Of the runs behind it.
-        mean: Mean of each of `FIGURES`.
-        spread: Standard deviation over seeds (with n - 1) of each; NaN for a single seed.
-        records: The runs.
+    `mean` and `spread`, the standard deviation with n - 1 (NaN for a single seed), are those of each of
+    `FIGURES`.
     """
 
     row: str
@@ -198,7 +176,7 @@ class Summary:
 
 
 def load_records(path: Path) -> list[dict]:
-    """The runs that `gather_records` put into one file.
+    """The runs of an ablation in one file.
 
     Raises:
         PneumoError: The file is not there or is damaged.
@@ -227,10 +205,9 @@ def summarise(records: list[dict]) -> list[Summary]:
         figures = [get_figures(record) for record in runs]
         values = {name: np.array([figure[name] for figure in figures]) for name in FIGURES}
         mean = {name: float(value.mean()) for name, value in values.items()}
-        spread = {
-            name: float(value.std(ddof=1)) if len(value) > 1 else float("nan")
-            for name, value in values.items()
-        }
+        spread = dict.fromkeys(FIGURES, float("nan"))
+        if len(runs) > 1:
+            spread = {name: float(value.std(ddof=1)) for name, value in values.items()}
         summaries.append(Summary(row, tuple(record["seed"] for record in runs), mean, spread, runs))
     return summaries
 
@@ -252,23 +229,23 @@ def get_figures(record: dict) -> dict[str, float]:
 
 
 def format_summary(summaries: list[Summary]) -> str:
-    """A Markdown table, mean +- spread over seeds."""
-    columns = ("run", "start", "seeds", "val AUROC", "stress AUROC", "test AUROC", "test accuracy %")
-    columns += ("screening: sensitivity % / specificity %", "AUROC lost by stretch")
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    """A Markdown table, mean ± spread over seeds."""
+    head = ("run", "start", "seeds", "val AUROC", "stress AUROC", "test AUROC", "test accuracy %")
+    head += ("screening: sensitivity % / specificity %", "AUROC lost by stretch")
+    lines = []
     for summary in summaries:
-        start = "ImageNet weights" if summary.records[0]["pretrained"] else "random weights"
-        cells = [f"`{summary.row}`", start, str(len(summary.seeds))]
-        cells += [_show(summary, name, 1, ".4f") for name in ("val_auroc", "stress_auroc", "test_auroc")]
-        cells.append(_show(summary, "test_accuracy", 100, ".1f"))
-        screening = [
-            f"{summary.mean[f'screening_{name}'] * 100:.1f}" for name in ("sensitivity", "specificity")
-        ]
-        cells += [" / ".join(screening), _show(summary, "stretch_auroc_loss", 1, ".4f")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        cells = [f"`{summary.row}`", describe_start(summary.records[0]), len(summary.seeds)]
+        cells += [_show_spread(summary, name) for name in ("val_auroc", "stress_auroc", "test_auroc")]
+        cells.append(_show_spread(summary, "test_accuracy", percent=True))
+        screening = [summary.mean[f"screening_{name}"] for name in ("sensitivity", "specificity")]
+        cells.append(" / ".join(f"{100 * share:.1f}" for share in screening))
+        lines.append([*cells, _show_spread(summary, "stretch_auroc_loss")])
+    return _build_markdown_table(head, lines)
 
 
-def _show(summary: Summary, name: str, factor: float, form: str) -> str:
-    text = f"{summary.mean[name] * factor:{form}}"
-    return text if len(summary.seeds) < 2 else f"{text} ± {summary.spread[name] * factor:{form}}"
+def _show_spread(summary: Summary, name: str, *, percent: bool = False) -> str:
+    def show(number: float) -> str:
+        return f"{100 * number:.1f}" if percent else f"{number:.4f}"
+
+    mean, spread = show(summary.mean[name]), show(summary.spread[name])
+    return mean if len(summary.seeds) < 2 else f"{mean} ± {spread}"

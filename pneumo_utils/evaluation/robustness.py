@@ -1,4 +1,4 @@
-"""Corruption robustness: how figures fall as films get worse in nine ways, and under a stretch."""
+"""Corruption robustness: how metrics fall as images (films) get worse in nine ways, and under a stretch."""
 
 import io
 import math
@@ -19,76 +19,61 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import compute_metrics
 
 STRETCH = 1.2
-"""A width or height of 120 %, or of 1 / 120 %."""
+JPEG_SIDE = 224
+"""Pixels a side at which films are compressed, whatever their size: a block of 8 is then 1/28 of the film."""
+BILINEAR = Image.Resampling.BILINEAR
+SEVERITIES = (1, 2, 3, 4, 5)
+CURVE_FIGURES = ("auroc", "sensitivity", "specificity")
+BATCH_SIZE = 256
+"""Films changed at once: at 224 px their noise takes 51 MB."""
 
 
 def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np.ndarray:
-    """Films widened or heightened about their centre, in a frame of the same size.
+    """Films, uint8 (N, H, W), widened or heightened by a factor about their centre, in the same frame.
 
-    What grows beyond the frame is cut off; what is left free is filled with the film's edge.
-
-    Args:
-        images: uint8 (N, H, W).
-        width: Factor of the width, above 0.
-        height: Factor of the height, above 0.
-
-    Returns:
-        uint8 (N, H, W).
+    What grows beyond it is cut off; what is left free is filled with the film's edge.
     """
     theta = torch.tensor([[1 / width, 0.0, 0.0], [0.0, 1 / height, 0.0]])
     stretched = np.empty_like(images)
-    for start in range(0, len(images), 256):
-        levels = torch.from_numpy(images[start : start + 256]).unsqueeze(1).float()
+    for start in range(0, len(images), BATCH_SIZE):
+        levels = torch.from_numpy(images[start : start + BATCH_SIZE]).unsqueeze(1).float()
         grid = F.affine_grid(theta.expand(len(levels), 2, 3), list(levels.shape), align_corners=False)
         levels = F.grid_sample(levels, grid, padding_mode="border", align_corners=False)
-        stretched[start : start + 256] = levels[:, 0].round().clamp(0, 255).byte().numpy()
+        stretched[start : start + BATCH_SIZE] = levels[:, 0].round().clamp(0, 255).byte().numpy()
     return stretched
 
 
 def compute_stretch_losses(
-    predict, dataset: XrayDataset, *, stretch: float = STRETCH
+    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset, *, stretch: float = STRETCH
 ) -> dict[str, float] | None:
-    """The AUROC lost when all films of a split are stretched.
+    """AUROC on films as they are minus AUROC on the same films stretched; None where a class has no film.
 
     Args:
         predict: Maps a data set to scores, float (N,), that rank its films.
         dataset: N films.
-        stretch: The factor; width and height are multiplied and divided by it, one at a time.
-
-    Returns:
-        AUROC on the films as they are minus AUROC on the stretched ones, for "wider", "narrower",
-        "taller" and "flatter"; negative where the stretched ones are ranked better. None where a class
-        has no film.
+        stretch: The factor. "wider" and "narrower" films have their width multiplied and divided by it,
+            "taller" and "flatter" ones their height.
     """
     if len(np.unique(dataset.labels)) < 2:
         return None
-    before = roc_auc_score(dataset.labels, predict(dataset))
     factors = {
         "wider": {"width": stretch},
         "narrower": {"width": 1 / stretch},
         "taller": {"height": stretch},
         "flatter": {"height": 1 / stretch},
     }
-    losses = {}
+    before, losses = roc_auc_score(dataset.labels, predict(dataset)), {}
     for name, factor in factors.items():
         films = replace(dataset, images=stretch_films(dataset.images, **factor))
         losses[name] = float(before - roc_auc_score(dataset.labels, predict(films)))
     return losses
 
 
-JPEG_SIDE = 224
-"""Pixels a side at which films are compressed, whatever their size: a block of 8 is then 1/28 of the film."""
-BILINEAR = Image.Resampling.BILINEAR
+# The nine changes: images, uint8 (N, H, W), a strength and a source of draws to new images of that shape.
 
 
 def add_noise(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian noise, each pixel's own.
-
-    Args:
-        images: uint8 (N, H, W).
-        strength: Standard deviation of a pixel, grey levels; the grain is as fine as the film's pixels are.
-        rng: Of the noise; films take their draws one after the other.
-    """
+    """Gaussian noise with a standard deviation of `strength` grey levels, each pixel's own."""
     return _round_levels(images + strength * rng.standard_normal(images.shape, dtype=np.float32))
 
 
@@ -97,7 +82,8 @@ def blur(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.nd
 
     Source:
         Lindeberg, IEEE Transactions on Pattern Analysis and Machine Intelligence 12, 1990: the Gaussian of
-        whole pixels, whose variance is also right below a pixel, where samples of the usual one fade away.
+        whole pixels, whose variance is also right below a pixel. Samples of the usual one, as torchvision
+        and SciPy take them, fade away there: 0.3 % of 64 pixels would change no grey level.
     """
     levels = images.astype(np.float32)
     for axis in (1, 2):
@@ -138,10 +124,7 @@ def rotate(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.
 
 
 def change_aspect(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Width over height, or height over width as drawn for each film, `strength` % larger, the area kept.
-
-    As when films of another aspect are squashed to the square. See `stretch_films` for the edges.
-    """
+    """Width over height, or height over width as drawn for each film, `strength` % larger, the area kept."""
     wide, root = rng.random(len(images)) < 0.5, math.sqrt(1 + strength / 100)
     changed = np.empty_like(images)
     changed[wide] = stretch_films(images[wide], width=root, height=1 / root)
@@ -175,21 +158,9 @@ def _round_levels(levels: np.ndarray) -> np.ndarray:
     return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 
-SEVERITIES = (1, 2, 3, 4, 5)
-CURVE_FIGURES = ("auroc", "sensitivity", "specificity")
-BATCH_SIZE = 256
-"""Films changed at once: at 224 px their noise takes 51 MB."""
-
-
 @dataclass(frozen=True)
 class Corruption:
-    """One way in which films may differ.
-
-    Attributes:
-        strengths: Of severities 1 to 5, counted in `unit`.
-        unit: What a strength counts, in words.
-        change: Maps images, uint8 (N, H, W), a strength and a source of draws to new images of that shape.
-    """
+    """One way in which films may differ: the strengths of severities 1 to 5, their unit, and the change."""
 
     strengths: tuple[float, ...]
     unit: str
@@ -219,11 +190,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 
 def require_corruptions(names: Iterable[str], severities: Iterable[int]) -> None:
-    """Refuses what `corrupt_films` does not know.
-
-    Raises:
-        UsageError: A name is no key of `CORRUPTIONS`, or a severity is not one of 1 to 5.
-    """
+    """Refuses, with a UsageError, what `corrupt_films` does not know."""
     for name in names:
         if name not in CORRUPTIONS:
             raise UsageError(f"There is no corruption {name!r}; expected one of {', '.join(CORRUPTIONS)}.")
@@ -233,20 +200,14 @@ def require_corruptions(names: Iterable[str], severities: Iterable[int]) -> None
 
 
 def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0) -> np.ndarray:
-    """Films changed in one way.
+    """New films, uint8 (N, H, W), changed in one way of `CORRUPTIONS`.
 
-    Args:
-        images: uint8 (N, H, W); they stay as they are.
-        name: A key of `CORRUPTIONS`.
-        severity: 1 to 5.
-        seed: Of the noise and of the sides that are drawn. What is drawn for a film depends on its place
-            among the films, not on how many follow it, and is the same at each severity.
-
-    Returns:
-        uint8 (N, H, W).
+    What is drawn for a film depends on the seed and its place among the films, not on how many follow it, and
+    is the same at each severity, 1 to 5.
 
     Raises:
         UsageError: The name or the severity is unknown.
+        ValueError: The films are not uint8 (N, H, W).
     """
     require_corruptions([name], [severity])
     if images.ndim != 3 or images.dtype != np.uint8:
@@ -264,38 +225,33 @@ def compute_corruption_curves(
     dataset: XrayDataset,
     *,
     threshold: float,
-    names: Iterable[str] | None = None,
+    names: Iterable[str] = tuple(CORRUPTIONS),
     severities: Iterable[int] = SEVERITIES,
     seed: int = 0,
 ) -> dict[str, list[dict]]:
-    """The figures of a model as films get worse, one corruption at a time.
+    """The metrics of a model as films get worse, one corruption at a time.
 
-    Args:
-        predict: Maps a data set to P(pneumonia), float (N,) in 0 to 1.
-        dataset: N films, 1 or more.
-        threshold: Call it pneumonia when prob >= threshold; the one chosen on films as they are.
-        names: Keys of `CORRUPTIONS`; all if None.
-        severities: Each 1 to 5.
-        seed: Of the corruptions; the same one gives each model the same films.
+    `predict` maps a data set of N films to P(pneumonia), float (N,); `threshold` was chosen on films as they
+    are; `names` are keys of `CORRUPTIONS`. One seed gives all models the same films.
 
     Returns:
         By corruption a list of {"severity", "strength", "auroc", "sensitivity", "specificity"}, plain values,
         in the order of `severities`. Each list begins with severity 0, the films as they are, whose strength
-        is None. A figure is 0 to 1, or None where a class that it needs has no film.
+        is None. A metric is 0 to 1, or None where a class that it needs has no film.
 
     Raises:
         UsageError: A name or a severity is unknown.
         PneumoError: There is no film, or `predict` gives something else than probabilities.
     """
-    names, severities = list(CORRUPTIONS if names is None else names), list(severities)
+    names, severities = list(names), list(severities)
     require_corruptions(names, severities)
 
     def judge(films: XrayDataset) -> dict:
-        figures = compute_metrics(films.labels, predict(films), threshold=threshold)
-        return {figure: figures[figure] for figure in CURVE_FIGURES}
+        metrics = compute_metrics(films.labels, predict(films), threshold=threshold)
+        return {name: metrics[name] for name in CURVE_FIGURES}
 
-    plain = judge(dataset)
-    curves = {name: [{"severity": 0, "strength": None, **plain}] for name in names}
+    plain = {"severity": 0, "strength": None, **judge(dataset)}
+    curves = {name: [dict(plain)] for name in names}
     for name, severity in product(curves, severities):
         films = replace(dataset, images=corrupt_films(dataset.images, name, severity=severity, seed=seed))
         strength = CORRUPTIONS[name].strengths[int(severity) - 1]

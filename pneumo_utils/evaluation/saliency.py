@@ -1,7 +1,14 @@
-"""What a model looks at: Grad-CAM and other saliency maps, their sanity check, and lungs covered."""
+"""What a model looks at: saliency maps (Grad-CAM), their sanity check, films with the lungs covered.
+
+In the course's models each cell of the last feature map adds its own part to the logit, and the saliency map
+shows the parts above zero. A cell is 32 pixels wide: 7 x 7 of them for a film of 224 pixels, 4 x 4 for 128,
+2 x 2 for 64. Earlier maps are finer, but there Grad-CAM misleads: it had next to nothing in common with what
+the logit loses when a patch is covered.
+"""
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,31 +20,30 @@ from torch import nn
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import GREY_MEAN, EvalTransform
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, compute_intervals, compute_metrics
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, judge_predictions
 from pneumo_utils.models.registry import Ensemble
 from pneumo_utils.training.trainer import list_blocks
 
+# The ellipse at the left of the lung mask, as shares of width and height; its top leans towards the spine.
 CENTRE = (0.285, 0.49)
-"""x and y of the ellipse at the left of the picture, as shares of width and height."""
 HALF_AXES = (0.18, 0.40)
-"""Half of the width and half of the height of the upright ellipse, as shares."""
 TILT_DEG = 12.0
-"""How far the top of each ellipse leans towards the spine."""
+NUM_COPIES = 5
+"""Untrained networks; with a single one the median lay between -0.5 and 0.6, by chance."""
+COVER_GREY = round(255 * GREY_MEAN)
+"""The cover's grey level, 0 to 255, which the models' transform turns into about 0, as convolutions pad with.
+
+A constant gives nothing of the label away. The mean of the film, or of what lies under the cover, would:
+lungs with pneumonia are brighter. Black would look like air."""
 
 
 def make_lung_mask(size: int) -> np.ndarray:
-    """Two leaning ellipses that cover the lung fields of most frontal films squashed to a square.
+    """A rough lung field, bool (size, size): two ellipses that fit most frontal films resized to a square.
 
     They were drawn by hand over the mean of 5,840 films of ChestXRay2017 and looked at over 32 single
     films: generous at the flanks and towards the heart, short of the deepest corners behind the
-    diaphragm. They know nothing of the single film: where a child lies askew or was cropped, lung stays
-    outside. So what is read outside them is not proof of a shortcut, only a strong hint.
-
-    Args:
-        size: S, height and width of the film, pixels, 1 or more.
-
-    Returns:
-        bool (S, S), True inside a lung field; mirror-symmetric, about 45 % of the film.
+    diaphragm; mirror-symmetric, about 45 % of the film. Where a child lies askew or was cropped, lung stays
+    outside. So what is read outside them is no proof of a shortcut, only a strong hint.
     """
     if size < 1:
         raise ValueError(f"size is {size}; expected a number of pixels, 1 or more.")
@@ -59,29 +65,16 @@ def compute_saliency(
     flip_average: bool = False,
     batch_size: int = 32,
 ) -> np.ndarray:
-    """Grad-CAM of the last feature map, at the size of the films; the model stays untouched.
+    """Grad-CAM of the last feature map, float32 (N, H, W), 0 to 1; the model stays untouched.
 
-    What is explained is the logit of pneumonia, whatever the answer. So on a film that is called NORMAL the
-    map shows what spoke for pneumonia and was outweighed; it is zero throughout where nothing did, as on many
-    such films. `label=0` shows what spoke against pneumonia, for films that were missed. Each map is scaled
-    on its own: it tells where, never how much, and the brightness of two maps cannot be compared.
-
-    In the course's models nothing but the mean and a weighted sum follows the last feature map, so that each
-    cell of it adds its own part to the logit, and the map shows the parts above zero. Its cells are 32
-    pixels wide: 7 x 7 for a film of 224 pixels, 4 x 4 for 128; the 2 x 2 for 64 tell no more than the
-    quarter. Earlier maps are finer, but there Grad-CAM misleads: on validation films it had next to nothing
-    in common with what the logit loses when a patch is covered.
+    What is explained is the logit of pneumonia, whatever the answer: on a film that is called NORMAL the map
+    shows what spoke for pneumonia and was outweighed, and is 0 throughout where nothing did. Each map is
+    scaled on its own: it tells where, never how much.
 
     Args:
         model: Of the registry, or an `Ensemble`: the mean of its members' maps, each scaled first.
-        images: uint8 (N, H, W), 0 to 255.
-        transform: The model's own.
-        label: 1 explains the logit, 0 its negative.
+        label: 1 explains the logit; 0 its negative, what spoke against pneumonia.
         flip_average: Whether the answer is the mean over film and mirror image; so is the map then.
-        batch_size: Films at once, 1 or more; it has no effect on the result.
-
-    Returns:
-        float32 (N, H, W), 0 (says nothing for this label) to 1 (the most of this film).
 
     Raises:
         ValueError: The films are not uint8 (N, H, W).
@@ -96,10 +89,10 @@ def compute_saliency(
         raise ValueError(f"images is {films.dtype} {tuple(films.shape)}; expected uint8 (N, H, W).")
     members = model.members if isinstance(model, Ensemble) else [model]
     explainers = [_build_explainer(member, transform.image_size, label) for member in members]
-    device, size = next(model.parameters()).device, films.shape[1:]
-    saliency = np.zeros(films.shape, np.float32)
+    device, saliency = next(model.parameters()).device, np.zeros(films.shape, np.float32)
     for start in range(0, len(films), batch_size):
-        inputs = transform(films[start : start + batch_size].to(device))
+        batch = films[start : start + batch_size]
+        inputs, size = transform(batch.to(device)), batch.shape[1:]
         maps = [_explain(explainer, inputs, size) for explainer in explainers]
         if flip_average:
             maps += [_explain(explainer, inputs.flip(-1), size).flip(-1) for explainer in explainers]
@@ -147,29 +140,14 @@ def _scale(maps: torch.Tensor) -> torch.Tensor:
     return torch.where(peaks > 0, maps / peaks, torch.zeros_like(maps))
 
 
-def compute_lung_share(saliency: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-    """How much of each map lies inside the rough lung field.
+def compute_lung_share(saliency: np.ndarray) -> np.ndarray:
+    """How much of each map, float (N, S, S), lies inside the rough lung field: float64 (N,), 0 to 1.
 
-    A map that is the same everywhere gives the area share of the mask, `compute_even_share`, about 0.45: only
-    above that does the map favour the lungs. The medians of untrained networks lay between 0.2 and 0.53, so
-    a little more proves nothing. And cells are coarse: with 4 x 4 of them no map can have less than 0.12 or
-    more than 0.87, with 2 x 2 all maps lie within 0.02 of the area share.
-
-    Args:
-        saliency: float (N, H, W), 0 or more.
-        mask: bool (H, W); that of `make_lung_mask` if None.
-
-    Returns:
-        float64 (N,), 0 (none) to 1 (all); NaN where a map is zero throughout.
-
-    Raises:
-        ValueError: The mask is not bool, or of another size than the maps.
+    NaN where a map is zero throughout. Only above `compute_even_share`, about 0.45, does a map favour the
+    lungs; the medians of untrained networks lay between 0.2 and 0.53, so a little more proves nothing. With
+    4 x 4 cells no map can have less than 0.12 or more than 0.87, with 2 x 2 all lie within 0.02 of 0.45.
     """
-    mask = make_lung_mask(saliency.shape[-1]) if mask is None else mask
-    if saliency.ndim != 3 or mask.dtype != bool or mask.shape != saliency.shape[1:]:
-        got = f"saliency has shape {saliency.shape} and mask is {mask.dtype} {mask.shape}"
-        raise ValueError(f"{got}; expected (N, H, W) and bool (H, W).")
-    inside = saliency[:, mask].sum(1, dtype=np.float64)
+    inside = saliency[:, make_lung_mask(saliency.shape[-1])].sum(1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         return inside / saliency.sum((1, 2), dtype=np.float64)
 
@@ -179,18 +157,13 @@ def compute_even_share(image_size: int) -> float:
     return float(make_lung_mask(image_size).mean())
 
 
-NUM_COPIES = 5
-"""Untrained networks; with a single one the median lay between -0.5 and 0.6, by chance."""
-
-
 @dataclass(frozen=True)
 class RandomisationCheck:
-    """How alike the maps of a trained model and of untrained networks are.
+    """How alike the maps of a trained model and of untrained networks are, -1 to 1.
 
     Attributes:
-        correlations: float64 (N,), -1 to 1, mean over the draws; NaN where no draw gives one, as for a
-            film on which nothing speaks for pneumonia.
-        median: Over the films, -1 to 1; NaN where all are.
+        correlations: float64 (N,), mean over the draws; NaN for a film on which nothing speaks for pneumonia.
+        median: Over the films; NaN where all are.
         draw_medians: float64 (D,), the median over the films in each draw: how far chance goes.
     """
 
@@ -200,41 +173,26 @@ class RandomisationCheck:
 
 
 def compute_randomisation_check(
-    model: nn.Module,
-    images: np.ndarray,
-    *,
-    transform: EvalTransform,
-    flip_average: bool = False,
-    num_draws: int = NUM_COPIES,
-    seed: int = 0,
-    batch_size: int = 32,
+    model: nn.Module, images: np.ndarray, *, num_draws: int = NUM_COPIES, seed: int = 0, **settings
 ) -> RandomisationCheck:
-    """Rank correlation between a model's saliency maps and those of its architecture with random weights.
+    """Sanity check: rank correlation between saliency maps and those of the same network with random weights.
 
     Near 0 is good: the map depends on what was learnt. Near 1 the map shows edges or brightness of the film,
     which an untrained network shows as well, and says nothing of the model. It is a test that a map can fail,
-    not one that proves it right. With maps of 4 x 4 cells a film's own figure is mostly chance: read the
+    not one that proves it right. With maps of 4 x 4 cells a film's own number is mostly chance: read the
     median, and how far apart those of the draws lie.
 
-    Args:
-        model: Of the registry, or an `Ensemble`; it stays untouched, and so do torch's random numbers.
-        images: uint8 (N, H, W), 0 to 255.
-        transform: The model's own.
-        flip_average: As for `compute_saliency`.
-        num_draws: D, 1 or more untrained networks.
-        seed: Of the first; each further one has the next.
-        batch_size: Films at once, 1 or more.
+    The `num_draws` random networks, 1 or more, have seeds from `seed` on. Model, images and settings are as
+    for `compute_saliency`; the model stays untouched, and so do torch's random numbers.
 
     Raises:
         UsageError: `num_draws` is below 1.
-        ValueError: The films are not uint8 (N, H, W).
 
     Source:
         Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
     """
     if num_draws < 1:
         raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
-    settings = {"transform": transform, "flip_average": flip_average, "batch_size": batch_size}
     trained = compute_saliency(model, images, **settings)
     draws = np.full((num_draws, len(trained)), np.nan)
     for draw in range(num_draws):
@@ -246,14 +204,11 @@ def compute_randomisation_check(
 
 
 def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
-    """The same architecture with all weights drawn anew, on the same device.
+    """The same architecture with all weights drawn anew, on the same device; the model stays untouched.
 
     Every layer draws its weights as torch does when it is made, and batch norm forgets its statistics. A
-    parameter that belongs to no such layer has its values shuffled.
-
-    Args:
-        model: Any; it stays untouched.
-        seed: 0 to 4294967295. The caller's random numbers go on as if nothing had been drawn.
+    parameter that belongs to no such layer has its values shuffled. The caller's random numbers go on as if
+    nothing had been drawn.
     """
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
@@ -277,74 +232,39 @@ def _correlate(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def _compute_median(values: np.ndarray) -> float:
-    """Of those that are numbers; NaN where none is."""
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
 
 
-COVER_GREY = round(255 * GREY_MEAN)
-"""The cover's grey level, 0 to 255, in all films: the one that the models' transform turns into about 0.
-
-A constant gives nothing of the label away. The mean of the film, or of what lies under the cover, would:
-lungs with pneumonia are brighter. Black would not either, but to a model it is the darkest thing there is,
-like air; a 0 is what it is used to beyond the edge of every film, where convolutions pad with it.
-"""
-
-
-def cover_lungs(images: np.ndarray) -> np.ndarray:
-    """Films with the rough lung field of `make_lung_mask` under an even grey.
-
-    Args:
-        images: uint8 (N, S, S), 0 to 255.
-
-    Returns:
-        uint8 (N, S, S), a copy.
-
-    Raises:
-        ValueError: The films are not uint8, or not square.
-    """
-    return _cover(images, lungs=True)
-
-
-def cover_rest(images: np.ndarray) -> np.ndarray:
-    """Films with all but the rough lung field under an even grey; otherwise as `cover_lungs`."""
-    return _cover(images, lungs=False)
-
-
-def _cover(images: np.ndarray, *, lungs: bool) -> np.ndarray:
-    if images.ndim != 3 or images.dtype != np.uint8 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"images is {images.dtype} {images.shape}; expected uint8 (N, S, S).")
+def cover_films(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A copy of films, uint8 (N, H, W), with an even grey where the mask, bool (H, W), is true."""
     covered = images.copy()
-    covered[:, make_lung_mask(images.shape[1]) == lungs] = COVER_GREY
+    covered[:, mask] = COVER_GREY
     return covered
 
 
-def compute_coverage(predict, dataset: XrayDataset, *, num_draws: int = NUM_DRAWS, seed: int = 0) -> dict:
+def compute_coverage(
+    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset, *, num_draws: int = NUM_DRAWS
+) -> dict:
     """The AUROC on films as they are, with the lungs covered, and with everything else covered.
 
     A model that reads the lungs keeps most of its AUROC with the rest covered and falls towards 0.5 with the
     lungs covered. What stays well above 0.5 then is told from outside the lungs: a shortcut, or lung that
     the rough field leaves out. Compare the two covers with each other: a covered film is unlike any that the
-    model was trained on, so that some loss is owed to the strangeness alone. And only the ranking can be
-    read; probabilities, thresholds and calibration mean nothing on covered films.
-
-    Args:
-        predict: Maps a data set to probabilities of pneumonia, float (N,), 0 to 1.
-        dataset: N films.
-        num_draws: Bootstrap draws for the intervals, 1 or more.
-        seed: Of the draws, which are of the same patients for all three.
+    model was trained on, so that some loss is owed to the strangeness alone; only the ranking can be read.
 
     Returns:
-        {"whole", "lungs_covered", "rest_covered"}: AUROC, 0 to 1, None where a class has no film; and
-        "intervals": the same names, each (low, high), 95 % by patient, None and None where undefined.
+        {"whole", "lungs_covered", "rest_covered"}: AUROC, 0 to 1, None where a class has no film; and their
+        "intervals", 95 % by patient.
     """
-    ways = {"whole": np.copy, "lungs_covered": cover_lungs, "rest_covered": cover_rest}
+    lungs = make_lung_mask(dataset.image_size)
+    covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}
     if len(np.unique(dataset.labels)) < 2:
-        return dict.fromkeys(ways) | {"intervals": dict.fromkeys(ways, (None, None))}
+        return dict.fromkeys(covers) | {"intervals": dict.fromkeys(covers, (None, None))}
     aurocs, intervals = {}, {}
-    for name, cover in ways.items():
-        probs = predict(replace(dataset, images=cover(dataset.images)))
-        judged = Predictions(dataset.labels, probs, dataset.patients, dataset.names)
-        aurocs[name] = compute_metrics(judged.labels, judged.probs, threshold=0.5)["auroc"]
-        intervals[name] = compute_intervals(judged, threshold=0.5, num_draws=num_draws, seed=seed)["auroc"]
+    for name, mask in covers.items():
+        probs = predict(replace(dataset, images=cover_films(dataset.images, mask)))
+        predictions = Predictions(dataset.labels, probs, dataset.patients, dataset.names)
+        judged = judge_predictions(predictions, threshold=0.5, num_draws=num_draws)
+        aurocs[name], intervals[name] = judged["auroc"], judged["intervals"]["auroc"]
     return aurocs | {"intervals": intervals}

@@ -1,4 +1,4 @@
-"""Is a model as good on one part of a split as on another? By subtype, brightness, original size and patient.
+"""Subgroup analysis: is a model as good on one part of a split as on another?
 
 What sets two parts apart is rarely one thing: a child with many films may also be a sicker one. A difference
 says where a model is worse, not why.
@@ -11,84 +11,74 @@ import numpy as np
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, compute_intervals, compute_metrics
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, judge_predictions
+from pneumo_utils.evaluation.results import format_interval
 
 FIGURES = {"sensitivity": 1, "specificity": 0}
-"""The figures that are compared, and the label of the films that each is computed from."""
+"""The metrics that are compared, and the label of the films that each is computed from."""
 
 
 def compute_subgroups(
-    predictions: Predictions,
-    dataset: XrayDataset,
-    *,
-    threshold: float,
-    num_draws: int = NUM_DRAWS,
-    seed: int = 0,
+    predictions: Predictions, dataset: XrayDataset, *, threshold: float, num_draws: int = NUM_DRAWS
 ) -> list[dict]:
-    """The figures of a model on parts of a split.
+    """The metrics of a model on parts of a split: by subtype, brightness, original size and patient.
 
     The thirds by brightness (mean grey level) and by original size (pixels) are those of each class on its
-    own: each part has the split's own mix of classes, and its figures are equally sure. Thirds of all films
-    would mix up fact and class: most large films are NORMAL, and the sensitivity on large films would rest on
-    few. The price: "bright" is bright for a film of its class. Films that tie stay together.
-
-    Args:
-        predictions: Of N films.
-        dataset: The same films, in the same order.
-        threshold: Call it pneumonia when prob >= threshold.
-        num_draws: Bootstrap draws of patients, 1 or more.
-        seed: Of the draws.
+    own, so that each part has the split's mix of classes. Thirds of all films would mix up fact and class:
+    most large films are NORMAL, and the sensitivity on large films would rest on few. The price: "bright" is
+    bright for a film of its class. Films that tie stay together.
 
     Returns:
         A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
-        sensitivity and specificity (0 to 1, None where the part has no film of the class), and intervals,
-        95 % by patient, (low, high) for both, None and None where a class has fewer than two patients. Films
-        of no known subtype are in no part of that grouping; a patient's films are counted in this split.
+        sensitivity and specificity (0 to 1, None where the part has no film of the class), and their
+        intervals, 95 % by patient, None and None where a class has fewer than two patients.
 
     Raises:
-        PneumoError: The films are not the same.
+        PneumoError: Predictions and films are not of the same films in the same order.
     """
     if not np.array_equal(predictions.names, dataset.names):
         raise PneumoError("The predictions are of other films or in another order; use one split for both.")
     rows = []
-    for grouping, part, inside in _make_parts(dataset):
+    for grouping, part, inside in _list_parts(dataset):
         if inside.any():
-            films = Predictions(*(getattr(predictions, name)[inside] for name in vars(predictions)))
-            rows.append({"grouping": grouping, "part": part, **_judge(films, threshold, num_draws, seed)})
+            films = Predictions(*(values[inside] for values in vars(predictions).values()))
+            rows.append({"grouping": grouping, "part": part, **_judge(films, threshold, num_draws)})
     return rows
 
 
-def _make_parts(dataset: XrayDataset) -> Iterator[tuple[str, str, np.ndarray]]:
+def _list_parts(dataset: XrayDataset) -> Iterator[tuple[str, str, np.ndarray]]:
     """Grouping, part and which films are in it, bool (N,)."""
     for subtype in ("bacterial", "viral"):
         yield "subtype", subtype, dataset.subtypes == subtype
-    brightness = dataset.images.mean((1, 2))
-    yield from _make_thirds("brightness", ("dark", "middle", "bright"), brightness, dataset.labels)
+    thirds = _find_thirds(dataset.images.mean((1, 2)), dataset.labels)
+    for number, part in enumerate(("dark", "middle", "bright")):
+        yield "brightness", part, thirds == number
     num_pixels = None if dataset.sizes is None else np.prod(dataset.sizes, axis=1, dtype=np.int64)
     if num_pixels is not None and np.ptp(num_pixels):  # films that were squashed before tell nothing
-        yield from _make_thirds("original size", ("small", "middle", "large"), num_pixels, dataset.labels)
+        thirds = _find_thirds(num_pixels, dataset.labels)
+        for number, part in enumerate(("small", "middle", "large")):
+            yield "original size", part, thirds == number
     _, index, counts = np.unique(dataset.patients, return_inverse=True, return_counts=True)
     for number, part in enumerate(("1", "2", "3 or more"), start=1):
         yield "films of the patient", part, counts.clip(max=3)[index] == number
 
 
-def _make_thirds(grouping: str, names: tuple[str, str, str], values: np.ndarray, labels: np.ndarray):
+def _find_thirds(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The third of its class that each film is in, int (N,), 0 to 2."""
     thirds = np.zeros(len(values), dtype=np.int64)
     for label in np.unique(labels):
         of_class = labels == label
         limits = np.quantile(values[of_class], [1 / 3, 2 / 3])
         thirds[of_class] = np.searchsorted(limits, values[of_class])
-    for number, name in enumerate(names):
-        yield grouping, name, thirds == number
+    return thirds
 
 
-def _judge(films: Predictions, threshold: float, num_draws: int, seed: int) -> dict:
-    figures = compute_metrics(films.labels, films.probs, threshold=threshold)
-    drawn = compute_intervals(films, threshold=threshold, num_draws=num_draws, seed=seed)
-    shares, intervals = {name: figures[name] for name in FIGURES}, {}
+def _judge(films: Predictions, threshold: float, num_draws: int) -> dict:
+    judged = judge_predictions(films, threshold=threshold, num_draws=num_draws)
+    shares, intervals = {name: judged[name] for name in FIGURES}, {}
     for name, label in FIGURES.items():
         num_patients = len(np.unique(films.patients[films.labels == label]))
-        intervals[name] = _give_width(drawn[name], shares[name], num_patients)
+        intervals[name] = _give_width(judged["intervals"][name], shares[name], num_patients)
     return {"n": len(films), "num_patients": films.num_patients, **shares, "intervals": intervals}
 
 
@@ -105,16 +95,10 @@ def _give_width(interval: tuple, share: float | None, num_patients: int) -> tupl
 
 
 def describe_subgroups(rows: list[dict]) -> list[str]:
-    """Whether the parts of each grouping differ clearly, in words.
+    """Whether the parts of each grouping differ clearly: a sentence for each figure.
 
     Two parts differ clearly where their 95 % intervals lie apart. That asks for more than a test at 5 % does,
     and small differences stay unseen: "no clear difference" is no proof that there is none.
-
-    Args:
-        rows: From `compute_subgroups`.
-
-    Returns:
-        A sentence for each grouping and figure that a part of it has.
     """
     sentences, groupings = [], dict.fromkeys(row["grouping"] for row in rows)
     for grouping, figure in product(groupings, FIGURES):
@@ -128,17 +112,16 @@ def _compare_parts(parts: list[dict], figure: str) -> str:
     parts = [row for row in parts if row["intervals"][figure][0] is not None]
     if len(parts) < 2:
         return "nothing to compare, fewer than two parts have two or more patients of the class"
+
+    def show(row: dict) -> str:
+        return f"{row['part']} {format_interval(row[figure], row['intervals'][figure])}"
+
     ranked = sorted(parts, key=lambda row: row[figure], reverse=True)
     apart = [
-        f"{_show(high, figure)} is above {_show(low, figure)}"
+        f"{show(high)} is above {show(low)}"
         for high, low in combinations(ranked, 2)
         if high["intervals"][figure][0] > low["intervals"][figure][1]
     ]
     if apart:
         return f"{'; '.join(apart)}; the intervals lie apart"
-    return f"no clear difference, the intervals overlap: {', '.join(_show(row, figure) for row in parts)}"
-
-
-def _show(row: dict, figure: str) -> str:
-    low, high = row["intervals"][figure]
-    return f"{row['part']} {row[figure]:.3f} ({low:.3f} to {high:.3f})"
+    return f"no clear difference, the intervals overlap: {', '.join(map(show, parts))}"

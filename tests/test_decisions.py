@@ -1,4 +1,4 @@
-"""What a refer band does: shares by hand, intervals by patient."""
+"""What a refer band does, operating points in words, and the slider of thresholds."""
 
 import json
 
@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from simulated import simulate
 
-from pneumo_utils.evaluation.decisions import judge_refer_band
+from pneumo_utils.evaluation.decisions import (
+    build_threshold_explorer,
+    describe_points,
+    describe_threshold,
+    judge_refer_band,
+)
 from pneumo_utils.evaluation.metrics import Predictions, compute_interval, draw_patient_weights
 from pneumo_utils.training.thresholds import ReferBand, fit_refer_band, predict_sets
 
@@ -40,9 +45,9 @@ def test_intervals_are_those_of_films_drawn_by_patient():
     films = simulate(80, seed=1, max_films=3)
     fitted = simulate(200, seed=2)
     band = fit_refer_band(fitted.labels, fitted.probs, alpha=0.1)
-    got = judge_refer_band(band, films, num_draws=60, seed=5)["intervals"]["error_among_answered"]
+    got = judge_refer_band(band, films, num_draws=60)["intervals"]["error_among_answered"]
     errors = []
-    for counts in draw_patient_weights(films.patients, num_draws=60, seed=5):
+    for counts in draw_patient_weights(films.patients, num_draws=60):
         index = np.repeat(np.arange(len(films)), counts.astype(int))
         sets = predict_sets(band, films.probs[index])
         single = sets.sum(1) == 1
@@ -61,3 +66,44 @@ def test_one_patient_gives_no_interval():
     films = make_predictions([0, 1], [0.1, 0.9], patients=np.array(["p", "p"]))
     got = judge_refer_band(ReferBand(0.05, True, (0.6, 0.6)), films, num_draws=20)
     assert got["coverage"] == 1 and got["intervals"]["coverage"] == (None, None)
+
+
+def test_a_line_for_each_operating_point():
+    interval = {"sensitivity": (0.9, 0.98), "specificity": (None, None)}
+    point = {"threshold": 0.25, "sensitivity": 0.951, "specificity": 0.8, "intervals": interval}
+    judged = {"balanced": point, "rule_in": point | {"threshold": 0.9, "sensitivity": None}}
+    assert describe_points(judged).splitlines() == [
+        "balanced  at 0.250: sensitivity 95.1 % (90.0 % to 98.0 %), specificity 80.0 %",
+        "rule-in   at 0.900: sensitivity undefined, specificity 80.0 %",
+    ]
+
+
+NAMES = np.array(list("abcde"))
+PREDICTIONS = Predictions(np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.6, 0.3, 0.7, 0.9]), NAMES, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.0, "At 0.000: 3 of 3 ill found, 0 missed; 2 of 2 well alarmed; 60.0% right."),
+        (0.5, "At 0.500: 2 of 3 ill found, 1 missed; 1 of 2 well alarmed; 60.0% right."),
+        (0.65, "At 0.650: 2 of 3 ill found, 1 missed; 0 of 2 well alarmed; 80.0% right."),
+        (1.0, "At 1.000: 0 of 3 ill found, 3 missed; 0 of 2 well alarmed; 40.0% right."),
+    ],
+)
+def test_a_threshold_in_words(threshold, expected):
+    assert describe_threshold(PREDICTIONS, threshold) == expected
+
+
+def test_the_lines_follow_the_slider():
+    reverse = Predictions(PREDICTIONS.labels, 1 - PREDICTIONS.probs, NAMES, NAMES)
+    slider, line, other = build_threshold_explorer({"m": PREDICTIONS, "r": reverse}, threshold=0.65).children
+    assert slider.value == 0.65 and "80.0% right" in line.value and line.value.startswith("<b>m</b>")
+    slider.value = 1.0
+    assert "3 missed" in line.value and "3 missed" in other.value
+    assert (slider.min, slider.max) == (0, 1)
+
+
+def test_one_class_has_a_line_too():
+    ill = Predictions(np.array([1]), np.array([0.4]), NAMES[:1], NAMES[:1])
+    assert describe_threshold(ill, 0.5).startswith("At 0.500: 0 of 1 ill found, 1 missed; 0 of 0 well")
