@@ -37,14 +37,14 @@ IMAGE_SIZES, SPLITS = (64, 128), ("train", "val", "test")
 LIBS = ("numpy", "torch", "torchvision", "onnxruntime", "scikit-learn", "pillow", "pydicom", "imagecodecs")
 NAMES = {
     "data.sources": ("choose_data", "load_split"),
-    "data.image_io": ("load_image",),
+    "data.images": ("load_image",),
     "errors": ("ImageError",),
     "models.shipped": ("list_shipped", "load_shipped"),
-    "models.engine": ("make_engine",),
+    "app.predictor": ("make_engine",),
     "evaluation.evaluate": ("make_predict",),
     "evaluation.metrics": ("Predictions", "compute_metrics", "compute_intervals"),
-    "evaluation.pairwise": ("compare_all",),
-    "evaluation.corruptions": ("compute_corruption_curves",),
+    "evaluation.compare": ("compare_all",),
+    "evaluation.robustness": ("compute_corruption_curves",),
 }
 """All that is taken from inside the package, by module: to be mended when it moves."""
 ROWS = {"cnn_baseline": ("val", "test"), "efficientnet_lite0_finetune": ("test",)}
