@@ -18,7 +18,6 @@ from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model
-from tools import ship
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL_FILMS = ROOT.parent / "shared" / "data" / "chest_xray_224"
@@ -30,6 +29,14 @@ STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__}
 
 
 matplotlib.use("Agg")
+
+
+def pytest_collection_modifyitems(items):
+    """With pytest-xdist, one process takes a file; what is heavy goes first, one after the other."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("heavy",))
 
 
 @pytest.fixture
@@ -65,9 +72,8 @@ def weights(tmp_path, monkeypatch) -> Path:
     """An empty folder in the place of the one in which trained models come with the package."""
     folder = tmp_path / "weights"
     monkeypatch.setattr(shipped, "WEIGHTS", folder)
-    for function in (shipped.load_shipped, ship.save_shipped, shipped.load_card, ship.write_page):
+    for function in (shipped.load_shipped, shipped.load_card):
         monkeypatch.setattr(function, "__defaults__", (folder,))
-    monkeypatch.setattr(ship.ship, "__kwdefaults__", {"folder": folder})
     return folder
 
 
