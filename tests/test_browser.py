@@ -25,7 +25,8 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 BIG_SIDE = 4600
 """Of a film of 16 bits that has 42 MB as a PNG without compression, pixels."""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("heavy")]
+pytestmark += [pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from pneumo_utils.data.download import (
 )
 from pneumo_utils.errors import PneumoError
 
+pytestmark = pytest.mark.system
 PAYLOAD = random.Random(0).randbytes(400_000)
 SHA256 = hashlib.sha256(PAYLOAD).hexdigest()
 Usage = namedtuple("Usage", "total used free")
