@@ -1,54 +1,67 @@
-# Two commands: `make run` executes the five lessons, `make test` passes all tests.
+# The course
+#   make run         runs the five lessons, after installing what they need
+#   make lab         opens them in JupyterLab
+#   make app         the upload panel as a page of its own, on this computer alone
+# Checks
+#   make test        all tests but the slow ones
+#   make quick       those that start no other program: 2 minutes
+#   make slow        the slow ones: Colab emulated, kills, damaged files
+#   make lint        style
+# What maintainers keep in the repository; nothing else writes it
+#   make notebooks   runs the lessons, keeps their outputs in notebooks/ and their figures in results/
+#   make seeds       trains the recipes over three seeds, keeps their checkpoints; results/ablation.json
+#   make ablation    trains every row of the ablation over three seeds; results/ablation.json
+#   make ship        makes the seeds of `make seeds` into the models that ship, each with its card
+#   make readme      puts tables and figure into README.md, from results, cards and lessons
+# make clean         removes what was installed and made
+
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# A process for each core, of one thread; one file at a time, and what is heavy in one of them.
+SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup \
+  --no-loadscope-reorder
 
-.PHONY: run test lab app lint notebooks seeds ablation ship readme address clean
+.PHONY: run lab app test quick slow lint notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
 
-test: $(READY)
-	$(BIN)/python -m pytest
-
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-# The upload panel as a page of its own, on this computer alone.
 app: $(READY)
 	$(BIN)/pneumo app
 
+test: $(READY)
+	$(SPREAD) -m "not slow"
+
+quick: $(READY)
+	$(SPREAD) -m "not system and not slow"
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check pneumo_utils tests
+	$(BIN)/ruff format --check pneumo_utils tests tools
 
-# Runs the lessons and keeps their outputs in notebooks/ and results/; nothing else writes them.
 notebooks: $(READY)
-	$(BIN)/pneumo course --store
+	$(BIN)/python -m tools.store_lessons
 
-# Trains the recipes over three seeds, keeps their checkpoints, and writes results/ablation.json.
 seeds: $(READY)
-	$(BIN)/pneumo ablation --rows cnn_baseline resnet_finetune efficientnet_lite0_finetune --keep --store
+	$(BIN)/python -m tools.ablation --rows cnn_baseline resnet_finetune efficientnet_lite0_finetune --keep --store
 
-# Trains every row of the ablation over three seeds and adds it to results/ablation.json.
 ablation: $(READY)
-	$(BIN)/pneumo ablation --store
+	$(BIN)/python -m tools.ablation --store
 
-# Makes the seeds of `make seeds` into the models that ship, each with its card.
 ship: $(READY)
-	$(BIN)/pneumo ship --model cnn_baseline
-	$(BIN)/pneumo ship --model efficientnet_lite0_finetune
-	$(BIN)/pneumo ship --model efficientnet_lite0_finetune --ensemble
+	$(BIN)/python -m tools.ship --model cnn_baseline
+	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune
+	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune --ensemble
 
-# Puts tables and figure into README.md, from the results files, the models' cards and the lessons.
 readme: $(READY)
-	$(BIN)/pneumo results --results-path results/chestxray2017.json \
-	  --ablation-path results/ablation.json --guard-path results/guard.json --write-page README.md \
-	  --write-figure results/beside_published.png
-
-# Writes the repository's address, as pyproject.toml has it, into badges, set-up cells and pages.
-address: $(READY)
-	$(BIN)/pneumo address
+	$(BIN)/python -m tools.readme
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv

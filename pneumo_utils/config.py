@@ -207,7 +207,7 @@ class Folders:
         return self.root / "results" / "ablation.json"
 
     def seed_checkpoint(self, row: str, seed: int) -> Path:
-        """One run of `pneumo ablation --keep`."""
+        """One run of `python -m tools.ablation --keep`."""
         return self.checkpoints / "seeds" / f"{row}-seed{seed}.pth"
 
     def history(self, model: str) -> Path:

@@ -1,11 +1,6 @@
 """Runs the lessons top to bottom, each in a fresh kernel, and says how far it is."""
 
-import base64
 import copy
-import io
-import os
-import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,11 +8,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from PIL import Image
 
 from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.results import format_table, load_results, save_result
+from pneumo_utils.evaluation.results import format_table, load_results
 
 CELL_TIMEOUT_S = 3600
 LISTING_STYLE = "<style>.highlight pre { font-family: monospace; font-size: 13px }</style>"
@@ -103,63 +97,26 @@ def _write_html(notebook, path: Path) -> None:
     path.write_text(page.replace("</head>", f"{LISTING_STYLE}</head>", 1), encoding="utf-8")
 
 
-def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
-    """Keeps a run in the project: outputs in `notebooks/`, the results file in `results/`.
-
-    Args:
-        times_s: The executed lessons and how long each took, seconds; this is written into them.
-        folders: The project's.
-    """
-    for path, time_s in times_s.items():
-        target = folders.root / "notebooks" / path.name
-        notebook = nbformat.read(path, as_version=4)
-        minutes = max(1, round(time_s / 60))
-        words = f"**Time** {minutes} minute{'s' * (minutes > 1)} on {os.cpu_count()} CPU cores, as measured."
-        for cell in notebook.cells:
-            cell.source = re.sub(r"^\*\*Time\*\* .*$", words, cell.source, flags=re.MULTILINE)
-        _shrink_figures(notebook)
-        nbformat.write(notebook, target)
-        flags = ["--keep-output", "--keep-count", "--keep-id", "--drop-output-type=stream:stderr"]
-        subprocess.run([sys.executable, "-m", "nbstripout", *flags, str(target)], check=True)
-    for row in load_results(folders.results):
-        save_result(row, folders.root / "results" / f"{row['data']}.json")
-
-
-def _shrink_figures(notebook) -> None:
-    """Stores figures once, and with 128 colours, which takes half of the room and looks the same."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            figure = output.get("data", {}).get("image/png")
-            if figure is not None:
-                output["data"].pop("text/html", None)  # the same figure again, from `plots.show_figure`
-                picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
-                small = io.BytesIO()
-                picture.quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-                output["data"]["image/png"] = base64.b64encode(small.getvalue()).decode("ascii") + "\n"
-
-
-def run_course(*, store: bool = False) -> None:
+def run_course() -> dict[Path, float]:
     """Runs all lessons, then prints the results table and how to open JupyterLab.
 
-    Args:
-        store: Also keep the outputs in `notebooks/` and the figures in `results/`.
+    Returns:
+        The executed lessons in `build/notebooks`, and how long each took, seconds.
 
     Raises:
         PneumoError: A lesson failed, or there are none.
     """
-    folders, started, times_s = default_folders(), time.perf_counter(), {}
+    folders, times_s = default_folders(), {}
     for path in list_lessons(folders):
-        target = folders.build / "notebooks" / path.name
-        lesson_started = time.perf_counter()
+        target, started = folders.build / "notebooks" / path.name, time.perf_counter()
         run_lesson(path, target)
-        times_s[target] = time.perf_counter() - lesson_started
+        times_s[target] = time.perf_counter() - started
         print(f"[{path.stem}] done in {times_s[target]:.0f} s\n", flush=True)
-    if store:
-        store_outputs(times_s, folders)
     print(format_table(load_results(folders.results)))
-    minutes = (time.perf_counter() - started) / 60
+    minutes = sum(times_s.values()) / 60
     print(f"\n{len(times_s)} lessons in {minutes:.1f} minutes{_describe_peak_memory()}.")
     print("The executed lessons are in build/notebooks, the figures in plots. Open the course with: make lab")
+    return times_s
 
 
 def _describe_peak_memory() -> str:

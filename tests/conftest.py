@@ -33,6 +33,14 @@ STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__}
 matplotlib.use("Agg")
 
 
+def pytest_collection_modifyitems(items):
+    """With pytest-xdist, one process takes a file; what is heavy goes first, one after the other."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("heavy",))
+
+
 @pytest.fixture
 def closed_figures():
     """Closes what a test has drawn."""

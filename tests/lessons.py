@@ -1,9 +1,11 @@
-"""What the tests that run the lessons share."""
+"""What the tests of the lessons share."""
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
+import nbformat
 from conftest import PATIENCE_S, ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -11,7 +13,20 @@ LESSONS = tuple(sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb")))
 MODELS = ("cnn_baseline", "resnet_finetune")
 OPTIONS = ("--nbval-lax", "-x", "-q", "-p", "no:cacheprovider")
 OPTIONS += (f"--nbval-cell-timeout={PATIENCE_S}", f"--nbval-kernel-startup-timeout={PATIENCE_S}")
+ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"][
+    "Repository"
+]
+"""Of the repository, as https://github.com/OWNER/NAME."""
+SETUP = (NOTEBOOKS / "setup_cell.txt").read_text(encoding="utf-8").rstrip()
+"""The third cell of every lesson."""
 SHORT_MODE = {"PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
+
+
+def make_badge(name: str) -> str:
+    """The first line of a lesson, which opens it on Colab."""
+    site = "https://colab.research.google.com"
+    link = f"{site}/github/{ADDRESS.removeprefix('https://github.com/')}/blob/main/notebooks/{name}"
+    return f"[![Open in Colab]({site}/assets/colab-badge.svg)]({link})"
 
 
 def run_notebooks(python: str, paths: list[Path], *, environment: dict[str, str]) -> None:
@@ -34,3 +49,12 @@ def list_missing(home: Path) -> list[str]:
 def list_solutions(lesson) -> list[str]:
     """The code of the exercises' solutions, in order."""
     return re.findall(r"(?s)```python\n(.*?)```", lesson.cells[-1].source)
+
+
+def write_lesson(folders, name: str, *sources: str, first: str = "# Title") -> Path:
+    """A small notebook: one cell of Markdown, then code."""
+    path = folders.root / "notebooks" / name
+    path.parent.mkdir(exist_ok=True)
+    cells = [nbformat.v4.new_markdown_cell(first), *map(nbformat.v4.new_code_cell, sources)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path

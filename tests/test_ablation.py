@@ -12,7 +12,6 @@ from conftest import ROOT
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation import results
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import (
     FIGURES,
@@ -24,6 +23,7 @@ from pneumo_utils.evaluation.results import (
 )
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.training.recipes import RECIPES
+from tools import ablation
 from tools.ablation import ABLATION, find_row, gather_records, run_ablation
 
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
@@ -46,9 +46,9 @@ def rows(monkeypatch, tiny_config, films):
 
 
 def use_rows(monkeypatch, rows, films):
-    monkeypatch.setattr(results, "RECIPES", {"plain": rows["plain"]})
-    monkeypatch.setattr(results, "ABLATION", {"blended": rows["blended"]})
-    monkeypatch.setattr(results, "load_split", lambda choice, split, *, image_size: films[split])
+    monkeypatch.setattr(ablation, "RECIPES", {"plain": rows["plain"]})
+    monkeypatch.setattr(ablation, "ABLATION", {"blended": rows["blended"]})
+    monkeypatch.setattr(ablation, "load_split", lambda choice, split, *, image_size: films[split])
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +78,13 @@ def runs(finished, tmp_path):
 @pytest.fixture
 def trained(monkeypatch):
     """Notes the row's mixup and the seed of each training."""
-    done, fit = [], results.fit
+    done, fit = [], ablation.fit
 
     def note(config, *arguments, **settings):
         done.append((config.mixup, config.seed))
         return fit(config, *arguments, **settings)
 
-    monkeypatch.setattr(results, "fit", note)
+    monkeypatch.setattr(ablation, "fit", note)
     return done
 
 
@@ -107,7 +107,7 @@ def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
 
 
 def test_what_is_finished_is_not_trained_again(rows, runs, monkeypatch):
-    monkeypatch.setattr(results, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     before, said = {path: path.read_bytes() for path in runs.iterdir()}, []
     run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=said.append)
     # Seed after seed, so that a table that is cut short has whole seeds.
@@ -128,7 +128,7 @@ def test_only_what_is_missing_is_trained(rows, runs, trained, finished):
 
 
 def test_a_row_whose_configuration_changed_is_trained_again(rows, runs, trained, monkeypatch):
-    monkeypatch.setattr(results, "ABLATION", {"blended": replace(rows["blended"], lr=2e-3)})
+    monkeypatch.setattr(ablation, "ABLATION", {"blended": replace(rows["blended"], lr=2e-3)})
     run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=lambda text: None)
     assert trained == [(0.4, 0), (0.4, 1)]
     assert json.loads((runs / "blended-seed1.json").read_text())["config"]["lr"] == 2e-3
@@ -142,7 +142,7 @@ def test_runs_on_other_data_are_trained_again(rows, runs, trained):
 
 
 def test_an_unknown_row_is_refused_before_anything_is_trained(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     with pytest.raises(UsageError, match="no row 'grey'; expected one of plain, blended"):
         run_ablation(["plain", "grey"], [0], choice=CHOICE, folder=tmp_path)
 
@@ -168,7 +168,7 @@ def test_the_runs_of_a_folder_go_into_one_file_in_the_rows_order(rows, runs, tmp
 def test_a_folder_without_runs_says_what_to_do(tmp_path, exists):
     if exists:
         (tmp_path / "runs").mkdir()
-    with pytest.raises(PneumoError, match=r"runs has no runs yet\. Run `pneumo ablation`"):
+    with pytest.raises(PneumoError, match=r"runs has no runs yet\. Run `make ablation`"):
         gather_records(tmp_path / "runs", tmp_path / "table.json")
     assert not (tmp_path / "table.json").exists()
 
@@ -177,8 +177,35 @@ def test_a_folder_without_runs_says_what_to_do(tmp_path, exists):
 def test_a_file_that_is_no_table_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / "table.json").write_text(content)
-    with pytest.raises(PneumoError, match=r"table\.json is not a table of runs .*pneumo ablation"):
+    with pytest.raises(PneumoError, match=r"table\.json is not a table of runs .*make ablation"):
         load_records(tmp_path / "table.json")
+
+
+def test_the_command_leaves_runs_checkpoints_and_the_table_and_repeats_nothing(
+    folders, rows, trained, capsys
+):
+    words = "--rows plain blended --seeds 0 1 --keep --store --data synthetic"
+    assert ablation.main(words.split()) == 0
+    assert trained == [(0.0, 0), (0.4, 0), (0.0, 1), (0.4, 1)]
+    table = capsys.readouterr().out
+    records = load_records(folders.build / "ablation.json")
+    assert load_records(folders.stored_ablation) == records and len(records) == 4
+    assert table == format_summary(summarise(records)) + "\n"
+    for record in records:
+        kept = load_checkpoint(folders.seed_checkpoint(record["row"], record["seed"]))
+        assert kept.val_metrics == record["val"] and kept.config.seed == record["seed"]
+    assert ablation.main(["--rows", "blended", "plain", "--seeds", "1", "0", "--data", "synthetic"]) == 0
+    said = capsys.readouterr()
+    assert said.out == table and said.err.count("is there already") == 4 and len(trained) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [("--rows grey --data synthetic", "'grey'"), ("--rows plain --seeds -1 --data synthetic", "seed is -1")],
+)
+def test_a_row_or_seed_that_cannot_be_is_named(folders, rows, capsys, words, reason):
+    assert ablation.main(words.split()) == 2
+    assert reason in capsys.readouterr().err and not folders.build.exists()
 
 
 def make_record(row: str, seed: int, values: list[float], *, pretrained: bool = False) -> dict:

@@ -79,6 +79,7 @@ def read_rows(path):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.system
 def test_the_command_writes_a_row_for_every_file_and_goes_on_where_it_was_broken_off(tmp_path, film_paths):
     whole, broken = tmp_path.parent / "whole.csv", tmp_path.parent / "broken.csv"
     ask = ["inference", tmp_path, "--shipped", "--csv"]
@@ -100,6 +101,7 @@ def test_the_command_writes_a_row_for_every_file_and_goes_on_where_it_was_broken
     )
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_table_is_completed(tmp_path, film_paths):
     path = tmp_path.parent / "killed.csv"
     words = [sys.executable, "-m", "pneumo_utils", "inference", tmp_path, "--shipped", "--csv", path]

@@ -37,7 +37,8 @@ DROP_ONE_BY_ONE = """contents => {
 }"""
 """Drops files so fast that no kernel has the first by then; gives what the zone says."""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("heavy")]
+pytestmark += [pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium")]
 
 
 @pytest.fixture(scope="module")

@@ -1,31 +1,20 @@
-"""The commands as a user types them, each in a process of its own."""
+"""The commands as a user types them."""
 
-import contextlib
-import io
 import json
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from conftest import REAL_FILMS, ROOT, make_checkpoint, make_chest_film, make_film, make_folder, run_pneumo
+from conftest import REAL_FILMS, make_checkpoint, make_chest_film, make_film, make_folder, run_pneumo
 from PIL import Image
 
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.results import (
-    format_beside_published,
-    format_summary,
-    format_table,
-    load_records,
-    save_result,
-    summarise,
-)
-from pneumo_utils.lessons import format_lesson_table
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
-from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
 from pneumo_utils.training.recipes import make_config
 from tools.ship import save_shipped
 
@@ -39,9 +28,26 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     make_folder(home / "data" / "chest_xray", num_train=40, num_test=10)
     words = "train --model cnn_baseline --epochs 2 --batch_size 8 --lr 0.001"
-    done = run_pneumo(*words.split(), cwd=home)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PNEUMO_HOME", str(home))
+        monkeypatch.setenv("PNEUMO_FAST", "1")
+        assert cli.main(words.split()) == 0
     return home
+
+
+@pytest.fixture
+def pneumo(monkeypatch, capsys):
+    """Runs a command with a folder as the project's, in short mode."""
+
+    def run(*words, cwd):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setenv("PNEUMO_HOME", str(cwd))
+        monkeypatch.setenv("PNEUMO_FAST", "1")
+        code = cli.main([str(word) for word in words])
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return run
 
 
 def test_train_leaves_a_checkpoint_and_a_history(home):
@@ -50,9 +56,9 @@ def test_train_leaves_a_checkpoint_and_a_history(home):
     assert len(history) == 2 and (home / "build" / "history_cnn_baseline.csv").is_file()
 
 
-def test_eval_answers_in_json_and_nothing_else(home):
+def test_eval_answers_in_json_and_nothing_else(home, pneumo):
     words = f"eval --model {MODEL} --checkpoint_path {PATH} --split test --json"
-    done = run_pneumo(*words.split(), cwd=home)
+    done = pneumo(*words.split(), cwd=home)
     row = json.loads(done.stdout)
     asked = "model split n accuracy auroc sensitivity specificity precision recall f1 threshold confusion"
     asked += " screening stretch_auroc_loss flip_average num_members"
@@ -62,12 +68,14 @@ def test_eval_answers_in_json_and_nothing_else(home):
     assert [r["accuracy"] for r in kept if r["split"] == "test"] == [row["accuracy"]]
 
 
-def test_eval_takes_validation_unless_test_is_asked_for(home):
-    done = run_pneumo("eval", "--model", MODEL, "--json", cwd=home, module=True)
+@pytest.mark.system
+@pytest.mark.parametrize("module", [False, True])
+def test_a_process_of_its_own_evaluates_validation_unless_test_is_asked_for(home, module):
+    done = run_pneumo("eval", "--model", MODEL, "--json", cwd=home, module=module)
     assert json.loads(done.stdout)["split"] == "val"
 
 
-def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tmp_path):
+def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tmp_path, pneumo):
     for label, name in enumerate(("normal", "pneumonia")):
         (tmp_path / "clinic" / name).mkdir(parents=True)
         for i in range(4):
@@ -75,43 +83,43 @@ def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tm
             Image.fromarray(film).save(tmp_path / "clinic" / name / f"{i}.png")
     page = tmp_path / "deep" / "report.html"
     words = ["eval", "--model", MODEL, "--data", tmp_path / "clinic", "--json", "--report", page]
-    done = run_pneumo(*words, cwd=home)
+    done = pneumo(*words, cwd=home)
     row = json.loads(done.stdout)
     assert (row["data"], row["split"], row["n"]) == ("folder clinic", "test", 8)
     assert "2 of 8 films differ" in page.read_text(encoding="utf-8")
     assert "2 of 8 films differ from the training films" in done.stderr
     assert set(row["warnings"]) == {"normal/0.png", "pneumonia/0.png"}
     assert "120 x 100" in row["warnings"]["normal/0.png"]
-    told = run_pneumo("data", "info", "--data", tmp_path / "clinic", cwd=home).stdout
+    told = pneumo("data", "info", "--data", tmp_path / "clinic", cwd=home).stdout
     assert told.splitlines()[1:] == ["test: 8 films (4 NORMAL, 4 PNEUMONIA), 8 patients"]
-    refused = run_pneumo("train", "--model", MODEL, "--data", tmp_path / "clinic", cwd=home)
+    refused = pneumo("train", "--model", MODEL, "--data", tmp_path / "clinic", cwd=home)
     assert refused.returncode != 0 and "has no train split" in refused.stderr
 
 
-def test_a_model_is_not_compared_with_itself(home):
-    done = run_pneumo("eval", "--model", MODEL, "--report", "r.html", "--against", MODEL, cwd=home)
+def test_a_model_is_not_compared_with_itself(home, pneumo):
+    done = pneumo("eval", "--model", MODEL, "--report", "r.html", "--against", MODEL, cwd=home)
     assert done.returncode != 0 and "expected other models" in done.stderr
     assert not (home / "r.html").exists()
 
 
-def test_eval_of_one_class_leaves_undefined_what_is_undefined(home, tmp_path):
+def test_eval_of_one_class_leaves_undefined_what_is_undefined(home, tmp_path, pneumo):
     (tmp_path / "ward" / "PNEUMONIA").mkdir(parents=True)
     for i in range(3):
         Image.fromarray(make_film(i, shape=(200, 200))).save(tmp_path / "ward" / "PNEUMONIA" / f"{i}.png")
-    done = run_pneumo("eval", "--model", MODEL, "--data", tmp_path / "ward", "--json", cwd=home)
+    done = pneumo("eval", "--model", MODEL, "--data", tmp_path / "ward", "--json", cwd=home)
     row = json.loads(done.stdout)
     assert row["auroc"] is None and row["undefined"]["auroc"] == "no film is NORMAL"
     assert 0 <= row["sensitivity"] <= 1 and row["specificity"] is None
 
 
-def test_inference_takes_files_and_folders_in_order(home):
+def test_inference_takes_files_and_folders_in_order(home, pneumo):
     folder = home / "data" / "chest_xray" / "test"
     broken = home / "broken.jpeg"
     broken.write_bytes(b"<html>")
     file = home / "film.png"
     Image.fromarray(make_chest_film(1)).save(file)
     words = ["inference", "--model", MODEL, "--checkpoint-path", PATH, "--image-path", broken, file]
-    done = run_pneumo(*words, folder, "--json", cwd=home)
+    done = pneumo(*words, folder, "--json", cwd=home)
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and len(rows) == 22
     assert [rows[0]["status"], rows[1]["status"]] == ["rejected", "ok"]
@@ -120,16 +128,16 @@ def test_inference_takes_files_and_folders_in_order(home):
     assert all(fields <= set(row) for row in rows)
 
 
-def test_inference_speaks_to_people(home):
+def test_inference_speaks_to_people(home, pneumo):
     file = home / "film.png"
     Image.fromarray(make_chest_film(1)).save(file)
-    done = run_pneumo("inference", "--model", MODEL, "--image_path", file, cwd=home)
+    done = pneumo("inference", "--model", MODEL, "--image_path", file, cwd=home)
     assert "P(pneumonia)" in done.stdout and done.returncode == 0
 
 
-def test_train_answers_in_json_and_nothing_else(home, tmp_path):
+def test_train_answers_in_json_and_nothing_else(home, tmp_path, pneumo):
     words = f"train --model {MODEL} --epochs 1 --batch-size 8 --seed 3 --json --output-dir {tmp_path / 'out'}"
-    done = run_pneumo(*words.split(), cwd=home)
+    done = pneumo(*words.split(), cwd=home)
     summary = json.loads(done.stdout)
     assert summary["model"] == MODEL and (tmp_path / "out" / PATH).is_file()
     assert summary["data"] == "chestxray2017" and summary["pretrained"] is False
@@ -139,11 +147,11 @@ def test_train_answers_in_json_and_nothing_else(home, tmp_path):
     assert summary["val"] == checkpoint.val_metrics and summary["strategy"] == "full"
 
 
-def test_damaged_films_are_named_and_counted(home, tmp_path):
+def test_damaged_films_are_named_and_counted(home, tmp_path, pneumo):
     shutil.copytree(home / "data", tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "cache")
     (tmp_path / "data" / "chest_xray" / "train" / "NORMAL" / "IM-0007-0001.jpeg").write_bytes(b"\xff\xd8\xff")
-    done = run_pneumo("train", "--model", MODEL, "--epochs", 1, "--batch-size", 8, "--json", cwd=tmp_path)
+    done = pneumo("train", "--model", MODEL, "--epochs", 1, "--batch-size", 8, "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["num_skipped"] == 1
     assert "IM-0007-0001.jpeg" in done.stderr
 
@@ -164,10 +172,6 @@ BAD_REQUESTS = [
     ("lr --model cnn_baseline --steps 9", 2, "steps is 9"),
     ("lr --model cnn_baseline --batch-size 5000", 2, "Lower --batch_size"),
     ("lr --model cnn_baseline --strategy frozen", 2, "no pretrained backbone"),
-    ("ablation --rows grey", 2, "'grey'"),
-    ("ablation --rows cnn_64 --seeds -1", 2, "seed is -1"),
-    ("ship --model vgg", 2, "'vgg'"),
-    ("ship --model cnn_baseline --seeds 7", 1, "cnn_baseline-seed7.pth"),
     ("data download pneumoniamnist --image-size 96", 2, "image size is 96"),
     ("eval --model vgg", 2, "'vgg'"),
     (
@@ -183,23 +187,19 @@ BAD_REQUESTS = [
     ("inference --model cnn_baseline --image_path nowhere.png", 1, "nowhere.png"),
     ("inference", 2, "No film was named"),
     ("inference film.png --csv out.csv --json", 2, "expected one of them"),
-    ("results --results-path nowhere.json", 1, "nowhere.json"),
 ]
 
 
 @pytest.mark.parametrize(("words", "code", "reason"), BAD_REQUESTS)
-def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, monkeypatch, capsys, words, code, reason):
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("PNEUMO_HOME", str(home))
-    monkeypatch.setenv("PNEUMO_FAST", "1")
+def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, pneumo, words, code, reason):
     before = sorted(home.rglob("*.pth"))
-    assert cli.main(words.split()) == code
-    said = capsys.readouterr()
-    last = said.err.strip().splitlines()[-1]
-    assert reason in last and last.startswith("pneumo: ")
-    assert said.out == "" and sorted(home.rglob("*.pth")) == before
+    done = pneumo(*words.split(), cwd=home)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == code and reason in last and last.startswith("pneumo: ")
+    assert done.stdout == "" and sorted(home.rglob("*.pth")) == before
 
 
+@pytest.mark.system
 def test_the_process_ends_with_the_exit_code_and_no_traceback(tmp_path):
     done = run_pneumo("train", "--model", "vgg", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
@@ -227,11 +227,11 @@ def test_too_many_damaged_films_stop_the_run(folders, capsys):
     assert "4 of 20 films cannot be read" in capsys.readouterr().err
 
 
-COMMANDS = ("train", "lr", "ablation", "course", "address", "eval", "results", "ship", "inference")
-COMMANDS += ("export", "data")
+COMMANDS = ("train", "lr", "eval", "export", "inference", "app", "data", "course")
 
 
-def test_help_needs_no_torch():
+@pytest.mark.system
+def test_help_names_what_a_user_needs_and_needs_no_torch():
     program = """if True:
         import sys
         from pneumo_utils.cli import main
@@ -240,13 +240,18 @@ def test_help_needs_no_torch():
                 main(words.split())
             except SystemExit as stop:
                 assert stop.code == 0
-        sys.exit(any(name in sys.modules for name in ("torch", "numpy", "PIL", "matplotlib")))
+        heavy = ("torch", "numpy", "PIL", "matplotlib", "pandas", "nbformat", "tools")
+        sys.exit(", ".join(name for name in heavy if name in sys.modules) or 0)
     """
     words = ["--help", *(f"{command} --help" for command in COMMANDS)]
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    starts = ["usage: pneumo [-h]", *(f"usage: pneumo {command} " for command in COMMANDS)]
-    assert [start for start in starts if start not in done.stdout] == []
+    first, *others = done.stdout.split("usage: pneumo ")[1:]
+    listed = re.findall(r"(?m)^    (\w+)", first.split("options:")[0])
+    assert tuple(listed) == COMMANDS
+    assert [
+        command for command, text in zip(COMMANDS, others, strict=True) if not text.startswith(command)
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -294,64 +299,6 @@ def test_lr_shows_a_curve_and_trains_nothing(folders, monkeypatch, capsys):
     assert f"at a rate of {summary['suggestion']:.1e}; the curve is in {figure}" in capsys.readouterr().out
 
 
-@pytest.fixture(scope="module")
-def ablated(tmp_path_factory):
-    """A folder with two seeds of the baseline, run on few phantoms, and what was printed."""
-    home, printed = tmp_path_factory.mktemp("ablated"), io.StringIO()
-    words = f"ablation --rows {MODEL} --seeds 0 1 --keep --store --data synthetic"
-    with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stdout(printed):
-        monkeypatch.setenv("PNEUMO_HOME", str(home))
-        monkeypatch.setenv("PNEUMO_FAST", "1")
-        assert cli.main(words.split()) == 0
-    return home, printed.getvalue()
-
-
-def test_ablation_leaves_runs_checkpoints_and_the_table(ablated):
-    home, table = ablated
-    records = load_records(home / "build" / "ablation.json")
-    assert [(record["row"], record["seed"]) for record in records] == [(MODEL, 0), (MODEL, 1)]
-    assert {record["data"] for record in records} == {"synthetic"}
-    assert load_records(home / "results" / "ablation.json") == records
-    assert table == format_summary(summarise(records)) + "\n"
-    for record in records:
-        kept = load_checkpoint(home / "checkpoints" / "seeds" / f"{MODEL}-seed{record['seed']}.pth")
-        assert kept.val_metrics == record["val"] and kept.config.seed == record["seed"]
-
-
-def test_ablation_does_not_repeat_what_is_there(ablated, monkeypatch, capsys):
-    home, table = ablated
-    monkeypatch.setenv("PNEUMO_HOME", str(home))
-    monkeypatch.setenv("PNEUMO_FAST", "1")
-    monkeypatch.setattr("pneumo_utils.evaluation.results.fit", lambda *arguments, **_: pytest.fail("trained"))
-    words = f"ablation --rows {MODEL} --seeds 1 0 --data synthetic --output-dir {home}"
-    assert cli.main(words.split()) == 0
-    said = capsys.readouterr()
-    assert said.out == table and said.err.count("is there already") == 2
-
-
-@pytest.mark.parametrize("ensemble", [False, True])
-def test_ship_makes_the_seeds_a_model_that_eval_and_inference_take(
-    ablated, home, weights, monkeypatch, capsys, ensemble
-):
-    monkeypatch.setenv("PNEUMO_FAST", "1")
-    name = MODEL + "_ensemble" * ensemble
-    words = f"ship --model {MODEL} --seeds 0 1 --data synthetic --output_dir {ablated[0]}"
-    assert cli.main(words.split() + ["--ensemble"] * ensemble) == 0
-    assert capsys.readouterr().out == f"{weights / name}.md\n" and list_shipped() == [name]
-    monkeypatch.setenv("PNEUMO_HOME", str(weights.parent))
-    words = f"eval --model {name} --shipped --split test --data synthetic --json"
-    assert cli.main(words.split()) == 0
-    row, expected = json.loads(capsys.readouterr().out), load_card(name)["card"]["figures"]["test"]
-    assert row | {"date": None} == expected | {"date": None} and row["num_members"] == 1 + ensemble
-    film = home / "data" / "chest_xray" / "test" / "NORMAL" / "IM-0003-0001.jpeg"
-    for flags, threshold in (([], "threshold"), (["--screening"], "screening_threshold")):
-        assert cli.main(["inference", "--model", name, "--image_path", str(film), "--json", *flags]) == 0
-        said = capsys.readouterr()
-        answer = json.loads(said.out)
-        assert answer["threshold"] == getattr(load_shipped(name), threshold) and answer["model"] == name
-        assert f"the {name} that comes with the package is used" in said.err
-
-
 def test_the_packages_model_is_taken_only_without_ones_own_or_if_asked_for(
     folders, weights, film_folder, capsys
 ):
@@ -380,79 +327,8 @@ def test_screening_without_a_threshold_for_it_is_refused(folders, film_folder, c
     assert said.out == "" and "no screening threshold" in said.err
 
 
-def make_row(split: str, accuracy: float) -> dict:
-    figures = dict.fromkeys(("accuracy", "auroc", "sensitivity", "specificity"), accuracy)
-    about = {
-        "model": MODEL,
-        "split": split,
-        "data": "synthetic",
-        "n": 9,
-        "threshold": 0.5,
-        "pretrained": False,
-        "confusion": {"tn": 2, "fp": 1, "fn": 2, "tp": 4},
-    }
-    return about | figures | {"intervals": {name: [accuracy, accuracy] for name in figures}}
-
-
-MARKS = ("results", "seeds", "shipped", "published", "lessons")
-PAGE = "".join(f"{mark}\n<!-- {mark}:start -->\n<!-- {mark}:end -->\n" for mark in MARKS)
-
-
-def copy_lesson(folders) -> None:
-    (folders.root / "notebooks").mkdir()
-    shutil.copy(ROOT / "notebooks" / "01_data_exploration.ipynb", folders.root / "notebooks")
-
-
-def test_results_shows_all_rows_and_the_runs_over_seeds(folders, ablated, capsys):
-    rows = [make_row("test", 0.5), make_row("val", 0.75)]
-    for row in rows:
-        save_result(row, folders.results)
-    stored = ablated[0] / "results" / "ablation.json"
-    assert cli.main(["results", "--ablation-path", str(stored)]) == 0
-    assert capsys.readouterr().out == f"{format_table(rows)}\n{ablated[1]}"
-
-
-def test_results_writes_each_table_between_its_marks(folders, ablated, weights, capsys):
-    rows, page = [make_row("test", 0.5), make_row("val", 0.75)], folders.root / "README.md"
-    for row in rows:
-        save_result(row, folders.results)
-    save_shipped(make_checkpoint(), {"figures": {"test": make_row("test", 0.25)}})
-    copy_lesson(folders)
-    page.write_text(PAGE)
-    words = f"results --ablation-path {ablated[0] / 'results' / 'ablation.json'} --write-page {page}"
-    figure = folders.root / "figure.png"
-    assert cli.main([*words.split(), "--write-figure", str(figure)]) == 0
-    assert Image.open(figure).format == "PNG"
-    own = [make_row("test", 0.25)]
-    tables = [format_table(rows[:1]), ablated[1].strip(), format_table(own), format_beside_published(own)]
-    tables.append(format_lesson_table(folders))
-    expected = "".join(
-        f"{mark}\n<!-- {mark}:start -->\n{table}\n<!-- {mark}:end -->\n"
-        for mark, table in zip(MARKS, tables, strict=True)
-    )
-    assert page.read_text(encoding="utf-8") == expected
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        ("--ablation-path nowhere.json", "nowhere.json is not a table of runs"),
-        ("--write-page README.md", "has no results on test yet"),
-        ("--write-page nowhere.md", "nowhere.md"),
-    ],
-)
-def test_results_that_cannot_be_shown_or_written_are_named(folders, monkeypatch, capsys, words, reason):
-    monkeypatch.chdir(folders.root)
-    save_result(make_row("test" if "nowhere.md" in words else "val", 0.75), folders.results)
-    copy_lesson(folders)
-    (folders.root / "README.md").write_text(PAGE)
-    assert cli.main(["results", *words.split()]) == 1
-    assert reason in capsys.readouterr().err
-    assert (folders.root / "README.md").read_text() == PAGE
-
-
-def test_data_info_counts_the_films(home):
-    done = run_pneumo("data", "info", cwd=home)
+def test_data_info_counts_the_films(home, pneumo):
+    done = pneumo("data", "info", cwd=home)
     assert "test: 20 films (10 NORMAL, 10 PNEUMONIA)" in done.stdout
 
 
@@ -469,6 +345,7 @@ def test_every_size_of_pneumoniamnist_can_be_fetched(folders, monkeypatch, capsy
     assert str(folders.data / "medmnist") in capsys.readouterr().out
 
 
+@pytest.mark.system
 @pytest.mark.skipif(not REAL_FILMS.is_dir(), reason=f"needs the real films in {REAL_FILMS.name}")
 def test_training_on_real_films_learns(tmp_path):
     """A few hundred real films at 64 px are enough to rank far better than chance."""
@@ -477,4 +354,4 @@ def test_training_on_real_films_learns(tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["val"]["auroc"] > 0.9
     evaluated = run_pneumo("eval", "--model", MODEL, "--data", REAL_FILMS, "--json", cwd=tmp_path)
-    assert np.isfinite(json.loads(evaluated.stdout)["auroc"])
+    assert json.loads(evaluated.stdout)["auroc"] > 0.9

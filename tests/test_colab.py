@@ -19,11 +19,9 @@ import pytest
 from conftest import COLAB_WIDGETS, PATIENCE_S, ROOT
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
-from lessons import LESSONS, NOTEBOOKS, SHORT_MODE, list_missing, run_notebooks
+from lessons import ADDRESS, LESSONS, NOTEBOOKS, SHORT_MODE, list_missing, run_notebooks
 
-from pneumo_utils.address import read_address
-from pneumo_utils.config import Folders
-
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("heavy")]
 LACKING = set((NOTEBOOKS / "colab.txt").read_text().splitlines()[1:])
 PRESENT = {"onnxruntime", "imagecodecs"}
 """Taken as if Colab had them by now: the set-up cell has to leave them alone."""
@@ -82,7 +80,7 @@ def make_settings(root: Path) -> dict[str, str]:
         "EMULATED_DRIVE": str(root / "drive"),
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": f"url.{(root / 'repository').as_uri()}.insteadOf",
-        "GIT_CONFIG_VALUE_0": read_address(Folders(ROOT)),
+        "GIT_CONFIG_VALUE_0": ADDRESS,
     }
     return kept | SHORT_MODE | own
 

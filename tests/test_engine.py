@@ -123,6 +123,7 @@ def test_as_many_threads_run_as_torch_would_take(tmp_path, monkeypatch, said, nu
     assert options.intra_op_num_threads == (num_threads or os.cpu_count())
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("name", [MODEL, "efficientnet_lite0_finetune_ensemble"])
 def test_one_film_is_answered_without_torch(tmp_path, name):
     Image.fromarray(make_chest_film(1)).save(tmp_path / "film.png")

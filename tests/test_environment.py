@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 from conftest import ROOT
 
@@ -58,16 +59,12 @@ def test_extras_bring_what_their_hints_say_and_tests_need_them():
     assert "pneumo-utils[backbones,export,ray]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
 
 
-def test_the_models_that_ship_are_part_of_the_package():
-    # The build takes all of these folders but what git ignores.
+@pytest.mark.system
+def test_the_models_that_ship_are_part_of_the_package_and_the_tools_are_not():
+    # The build takes all of these folders but what git ignores, and nothing beside them.
     assert TOML["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pneumo_utils"]
     assert ROOT / "pneumo_utils" in WEIGHTS.parents
     files = [str(path) for path in WEIGHTS.iterdir()]
     ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, check=False)
     assert {Path(file).suffix for file in files} == {".safetensors", ".json", ".md", ".onnx"}
     assert ignored.returncode == 1, ignored.stdout  # none of them
-
-
-def test_the_readme_names_the_two_commands():
-    readme = (ROOT / "README.md").read_text()
-    assert "make run" in readme and "make test" in readme and "not for diagnosis" in readme

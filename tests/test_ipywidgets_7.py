@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import COLAB_WIDGETS, ROOT
 
+pytestmark = pytest.mark.system
 TESTS = ("test_uploads.py", "test_front.py", "test_panel.py")
 PRINT_VERSION = "import ipywidgets; print(ipywidgets.__version__)"
 

@@ -8,7 +8,10 @@ import os
 import sys
 
 import nbformat
+import pytest
 from lessons import LESSONS, MODELS, NOTEBOOKS, SHORT_MODE, list_missing, list_solutions, run_notebooks
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("heavy")]
 
 
 def test_the_lessons_and_their_exercises_run_in_order_and_leave_their_files(tmp_path):

@@ -16,6 +16,7 @@ from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.training.trainer import Processes
 
+pytestmark = pytest.mark.system
 SCRIPT = """
 import sys
 from dataclasses import replace

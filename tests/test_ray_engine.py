@@ -20,6 +20,7 @@ from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.shipped import load_shipped
 
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("heavy")]
 ray = pytest.importorskip("ray")
 
 

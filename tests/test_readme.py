@@ -2,8 +2,10 @@
 
 import json
 import re
+import shutil
 import tomllib
 
+import nbformat
 import pytest
 import yaml
 from conftest import ROOT
@@ -11,96 +13,117 @@ from PIL import Image
 
 from pneumo_utils import __version__
 from pneumo_utils.config import Folders
-from pneumo_utils.evaluation.results import (
-    format_beside_published,
-    format_summary,
-    format_table,
-    load_records,
-    load_results,
-    summarise,
-)
-from pneumo_utils.lessons import format_lesson_table
-from pneumo_utils.models.shipped import list_shipped, load_card
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation.results import load_records, load_results
+from pneumo_utils.models.shipped import list_shipped
 from pneumo_utils.plots.evaluation import plot_beside_published
 from pneumo_utils.plots.style import MAX_ALT_LENGTH, describe_figure
 from pneumo_utils.training.recipes import RECIPES
-from tools.teach_guard.judge import format_guard_table
+from tools import readme
 
+PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+TABLES = readme.make_tables(Folders(ROOT))
 FIGURE = "results/beside_published.png"
 MAX_FIGURE_BYTES = 150_000
+FIRST = "[![Open in Colab](https://a/b.svg)](https://c/d.ipynb)\n\n# 01 - See\n\n**What is here?**\n\nMore."
+SECOND = "**You will learn**\n\n- much\n\n**Time** 1 minute on 8 CPU cores, as measured."
 
 
-def read_between(mark: str) -> str:
-    """What the README shows between two marks."""
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    return page.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+@pytest.mark.parametrize("mark", TABLES)
+def test_a_table_is_the_one_of_its_files(mark):
+    assert PAGE.split(f"<!-- {mark}:start -->")[1].split(f"<!-- {mark}:end -->")[0].strip() == TABLES[mark]
 
 
-def test_the_table_is_the_one_of_the_results_file():
-    rows = [r for r in load_results(ROOT / "results" / "chestxray2017.json") if r["split"] == "test"]
-    assert {row["model"] for row in rows} >= {"cnn_baseline", "resnet_finetune"}
-    assert read_between("results") == format_table(rows)
-
-
-def test_the_table_of_the_models_that_ship_is_that_of_their_cards():
-    assert {"cnn_baseline"} <= set(list_shipped())
-    assert read_between("shipped") == format_table(load_shipped_rows())
-    assert read_between("published") == format_beside_published(load_shipped_rows())
-
-
-def load_shipped_rows() -> list[dict]:
-    return [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
+def test_every_mark_has_its_table():
+    assert set(re.findall(r"<!-- (\w+):start -->", PAGE)) == set(TABLES)
 
 
 @pytest.mark.usefixtures("closed_figures")
 def test_the_figure_is_that_of_the_cards_and_small():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    (alt,) = re.findall(rf"!\[([^]]+)\]\({FIGURE}\)", page)
+    (alt,) = re.findall(rf"!\[([^]]+)\]\({FIGURE}\)", PAGE)
     assert 40 <= len(alt) <= MAX_ALT_LENGTH
-    drawn = plot_beside_published(load_shipped_rows())
+    drawn = plot_beside_published(readme.load_shipped_rows())
     assert Image.open(ROOT / FIGURE).text["Description"] == describe_figure(drawn)
     assert (ROOT / FIGURE).stat().st_size <= MAX_FIGURE_BYTES
 
 
-def test_the_table_of_the_lessons_is_that_of_the_notebooks():
-    assert read_between("lessons") == format_lesson_table(Folders(ROOT))
-
-
-def test_the_citation_is_of_this_version_and_repository():
-    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format asks for
-    assert (str(citation["version"]), citation["license"]) == (__version__, project["license"])
-    assert citation["repository-code"] == project["urls"]["Repository"]
-
-
-def test_the_table_over_seeds_is_that_of_the_stored_runs():
-    records = [r for r in load_records(Folders(ROOT).stored_ablation) if r["row"] in RECIPES]
-    summaries = summarise(records)
-    rows = [summary.row for summary in summaries]
-    assert rows == list(RECIPES) and all(len(summary.seeds) >= 3 for summary in summaries)
-    assert {record["data"] for record in records} == {"chestxray2017"}
-    assert read_between("seeds") == format_summary(summaries)
-
-
-def test_the_table_of_the_guard_is_that_of_its_judgement():
-    result = json.loads((ROOT / "results" / "guard.json").read_text(encoding="utf-8"))
-    assert (result["data"], result["split"]) == ("chestxray2017", "test")
-    assert read_between("guard") == format_guard_table(result["summary"])
-    chest = [row for row in result["rows"] if row["is_chest"]]
-    assert [sum(row["n"] for row in part) for part in (chest[:1], chest[1:])] == [624, 24]
-
-
-def test_the_table_is_of_the_whole_official_test_split():
-    rows = load_results(ROOT / "results" / "chestxray2017.json")
-    for row in (row for row in rows if row["split"] == "test"):
+def test_the_tables_rest_on_the_whole_official_test_split_and_on_enough_seeds():
+    rows = [r for r in load_results(ROOT / "results" / "chestxray2017.json") if r["split"] == "test"]
+    assert {row["model"] for row in rows} >= {"cnn_baseline", "resnet_finetune"}
+    for row in rows:
         confusion = row["confusion"]
         assert row["n"] == 624 and confusion["tn"] + confusion["fp"] == 234
         assert row["chosen_on"] == "val" and row["num_skipped"] == 0
         assert row["accuracy"] == pytest.approx((confusion["tn"] + confusion["tp"]) / 624)
+    records = load_records(Folders(ROOT).stored_ablation)
+    assert {record["data"] for record in records} == {"chestxray2017"}
+    seeds = {row: {record["seed"] for record in records if record["row"] == row} for row in RECIPES}
+    assert min(map(len, seeds.values())) >= 3
+    judged = json.loads((ROOT / "results" / "guard.json").read_text(encoding="utf-8"))
+    assert (judged["data"], judged["split"]) == ("chestxray2017", "test")
+    assert next(row["n"] for row in judged["rows"] if row["is_chest"]) == 624
+    assert "cnn_baseline" in list_shipped()
 
 
-def test_the_readmes_file_names_are_the_packages():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    path = Folders(ROOT).checkpoint("cnn_baseline").relative_to(ROOT)
-    assert path.as_posix() in page
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)  # what the format asks for
+    assert (str(citation["version"]), citation["license"]) == (__version__, project["license"])
+
+
+def test_it_names_the_commands_the_rooms_and_the_packages_files():
+    assert "make run" in PAGE and "make test" in PAGE and "not for diagnosis" in PAGE
+    assert Folders(ROOT).checkpoint("cnn_baseline").relative_to(ROOT).as_posix() in PAGE
+    rooms = {path.parent.name for path in (ROOT / "pneumo_utils").glob("*/__init__.py")}
+    layout = PAGE + (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert {room for room in rooms if f"`pneumo_utils/{room}`" in PAGE} == rooms
+    assert set(re.findall(r"`pneumo_utils/(\w+)`", layout)) <= rooms
+
+
+@pytest.fixture
+def project(folders):
+    """A project with what the page is made of, and a page whose tables are empty."""
+    for name in ("notebooks", "results"):
+        shutil.copytree(ROOT / name, folders.root / name, ignore=shutil.ignore_patterns(".*", "*.png"))
+    text = re.sub(r"(?s)(<!-- \w+:start -->).*?(<!-- \w+:end -->)", r"\1\n\2", PAGE)
+    (folders.root / "README.md").write_text(text, encoding="utf-8")
+    return folders
+
+
+@pytest.mark.usefixtures("closed_figures")
+def test_the_command_fills_an_empty_page(project):
+    assert (project.root / "README.md").read_text(encoding="utf-8") != PAGE
+    assert readme.main([]) == 0
+    assert (project.root / "README.md").read_text(encoding="utf-8") == PAGE
+    assert Image.open(project.root / FIGURE).format == "PNG"
+
+
+@pytest.mark.parametrize("name", ["chestxray2017.json", "ablation.json", "guard.json"])
+def test_a_file_that_is_absent_is_named_and_the_page_stays(project, capsys, name):
+    before = (project.root / "README.md").read_bytes()
+    (project.root / "results" / name).unlink()
+    assert readme.main([]) == 1
+    assert name in capsys.readouterr().err
+    assert (project.root / "README.md").read_bytes() == before
+
+
+def write_lesson(folders: Folders, *cells: str) -> None:
+    (folders.root / "notebooks").mkdir()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(cell) for cell in cells])
+    nbformat.write(notebook, folders.root / "notebooks" / "01_see.ipynb")
+
+
+def test_a_row_of_a_lesson_has_title_question_time_and_badge(folders):
+    write_lesson(folders, FIRST, SECOND)
+    head, rule, row = readme.format_lesson_table(folders).splitlines()
+    badge = "[![Open in Colab](https://a/b.svg)](https://c/d.ipynb)"
+    expected = f"| [01 See](notebooks/01_see.ipynb) | What is here? | 1 minute, 8 cores | - | {badge} |"
+    assert row == expected and head.count("|") == rule.count("|") == row.count("|")
+
+
+@pytest.mark.parametrize("cells", [(SECOND, FIRST), (FIRST, "**Time** soon")])
+def test_a_lesson_that_begins_otherwise_is_named(folders, cells):
+    write_lesson(folders, *cells)
+    with pytest.raises(PneumoError, match=r"01_see\.ipynb does not begin with badge"):
+        readme.format_lesson_table(folders)

@@ -1,16 +1,20 @@
 """Trains and evaluates recipes and variants over several seeds: `python -m tools.ablation`."""
 
+import argparse
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from pneumo_utils import cli
 from pneumo_utils.config import Augmentation, TrainConfig, shorten
-from pneumo_utils.data.sources import DataChoice, load_split
+from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.evaluation.results import format_summary, summarise
 from pneumo_utils.models.registry import build_model, count_parameters
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import RECIPES
@@ -49,6 +53,7 @@ ABLATION: dict[str, TrainConfig] = {
 }
 """Rows of the ablation: each differs from `cnn_64` or `lite0_64_full` in what its name says. They are small,
 so that a table of three seeds is a matter of two hours on two cores."""
+
 
 def find_row(name: str) -> TrainConfig:
     """The configuration of a row: a recipe as it is, or a line of `ABLATION`.
@@ -141,8 +146,39 @@ def gather_records(folder: Path, path: Path) -> list[dict]:
     """
     records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
     if not records:
-        raise PneumoError(f"{folder} has no runs yet. Run `pneumo ablation`.")
+        raise PneumoError(f"{folder} has no runs yet. Run `make ablation`.")
     order = list(RECIPES | ABLATION)
     records.sort(key=lambda record: (order.index(record["row"]), record["seed"]))
     _write({"runs": records}, path)
     return records
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="tools.ablation", description=__doc__.split(":")[0])
+    cli.add_flag(
+        parser, "rows", nargs="+", default=list(ABLATION), help="recipes and rows; all rows if left out"
+    )
+    cli.add_flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="0 1 2 if left out")
+    cli.add_flag(parser, "keep", action="store_true", help="keep the checkpoints, in checkpoints/seeds")
+    cli.add_flag(parser, "store", action="store_true", help="also write results/ablation.json")
+    cli.add_flag(parser, "data", default="auto", help="auto, a source or a folder")
+    cli.add_flag(parser, "output_dir", type=Path, help="holds checkpoints and build; the project's folder")
+    parser.set_defaults(run=_ablate)
+    return cli.run(parser, words)
+
+
+def _ablate(arguments) -> None:
+    folders, choice = cli.get_folders(arguments), choose_data(arguments.data)
+    cli.say(choice.sentence)
+    runs = folders.build / "ablation"
+    keep = folders.seed_checkpoint if arguments.keep else None
+    run_ablation(arguments.rows, arguments.seeds, choice=choice, folder=runs, keep=keep, say=cli.say)
+    records = gather_records(runs, folders.build / "ablation.json")
+    if arguments.store:
+        gather_records(runs, folders.stored_ablation)
+    print(format_summary(summarise(records)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,34 +1,72 @@
-"""From trained checkpoints to a model that ships: rounded, calibrated on validation, judged, described."""
+"""Makes a trained model part of the package, with its model card: `python -m tools.ship --model NAME`.
 
-from __future__ import annotations
+Seeds of one recipe become one network or an ensemble, rounded to half precision, calibrated on validation,
+and judged on test.
+"""
 
+import argparse
 import json
+import sys
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import torch
+
+from pneumo_utils import cli
 from pneumo_utils.data.augmentation import make_stress_films
-from pneumo_utils.data.sources import DataChoice, load_split
+from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.evaluation.results import format_share
 from pneumo_utils.models import shipped
-from pneumo_utils.models.checkpoint import Checkpoint, to_values
+from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, to_values
 from pneumo_utils.training.thresholds import REFER_ALPHA, calibrate, find_refer_range
 from tools.shipped_files import make_graph, save_halves
-
-if TYPE_CHECKING:
-    import torch
 
 KNOWN_FAILURES = (
     "It learnt from films of children aged one to five from one hospital in Guangzhou; it knows nothing of "
     "adults, of other hospitals or of any disease but pneumonia.",
-    "The film must be frontal. A lateral view, another body part or a photograph of a screen gets an answer "
-    "all the same, and the answer means nothing.",
+    "The film must be frontal. The guard in front of the model rejects side views and most pictures that are "
+    "no upright chest film; what passes it gets an answer all the same, and the answer means nothing.",
     "Outside the hospital that the films came from, published models of this kind lose half of their "
     "specificity; expect the same of this one.",
     "Films that are very dark, very bright or cropped to one lung are answered less reliably.",
 )
+
+PAGE = """# {name}
+
+**For teaching, not for diagnosis.** P(pneumonia) of a frontal chest film of a child.
+
+## Model and data
+
+- Network: {network}.
+- Input: one grey channel, {size} x {size} pixels{mirror}.
+- Trained on: {source}, fingerprint `{fingerprint}`; strategy {strategy}, {num_epochs} epochs, seeds {seeds}.
+- Protocol: validation is cut from the official train split by patient. Epoch, mirror averaging, temperature \
+and thresholds were chosen on validation and on changed copies of it; the official test split was opened \
+once the choices stood.
+
+## Figures (95 % interval, bootstrap by patient)
+
+| figure | validation | official test |
+| --- | --- | --- |
+{figures}
+
+AUROC lost when width or height changes by 20 %: {lost:.4f} at worst on test.
+
+## Operating points on test
+
+| point | threshold | sensitivity | specificity |
+| --- | --- | --- | --- |
+{points}
+
+{band}
+
+## Known failures
+
+{failures}
+"""
 
 
 def combine(checkpoints: list[Checkpoint], *, ensemble: bool) -> Checkpoint:
@@ -45,7 +83,7 @@ def combine(checkpoints: list[Checkpoint], *, ensemble: bool) -> Checkpoint:
     if len(kinds) != 1:
         raise PneumoError(
             "The checkpoints are of different recipes, starts or films; expected seeds of one recipe. "
-            "Run `pneumo ablation --keep` again."
+            "Run `make seeds` again."
         )
     best = max(checkpoints, key=lambda checkpoint: checkpoint.val_metrics["stress_auroc"])
     if ensemble and len(checkpoints) > 1:
@@ -58,14 +96,18 @@ def combine(checkpoints: list[Checkpoint], *, ensemble: bool) -> Checkpoint:
     return replace(best, state=round_to_half(best))
 
 
+def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights as they will be after a trip through half precision; whole numbers stay as they are."""
+    return {
+        name: value.half().float() if value.is_floating_point() else value
+        for name, value in checkpoint.state.items()
+    }
+
+
 def ship(
-    checkpoints: list[Checkpoint],
-    *,
-    ensemble: bool,
-    choice: DataChoice,
-    folder: Path | None = None,
+    checkpoints: list[Checkpoint], *, ensemble: bool, choice: DataChoice, folder: Path | None = None
 ) -> Path:
-    """Writes weights, card and page of a model that ships.
+    """Writes weights, graph, card and page of a model that ships.
 
     Args:
         checkpoints: Seeds of one recipe.
@@ -98,98 +140,6 @@ def ship(
     return write_page(checkpoint.model_name, folder)
 
 
-def write_page(name: str, folder: Path | None = None) -> Path:
-    """Writes the model card `<model>.md` from `<model>.json`."""
-    folder = folder or shipped.WEIGHTS
-    content = shipped.load_card(name, folder)
-    path = folder / f"{name}.md"
-    path.write_text(describe_card(content["checkpoint"], content["card"]), encoding="utf-8")
-    return path
-
-
-def describe_card(values: dict, card: dict) -> str:
-    """The model card in Markdown.
-
-    Args:
-        values: The checkpoint's own.
-        card: From `ship`.
-    """
-    config, test = values["config"], card["figures"]["test"]
-    start = "ImageNet weights" if values["pretrained"] else "random weights"
-    several = len(card["seeds"]) > 1
-    seeds = ", ".join(map(str, card["seeds"]))
-    lines = [
-        f"# {card['name']}",
-        "",
-        "**For teaching, not for diagnosis.** P(pneumonia) of a frontal chest film of a child.",
-        "",
-        "## Model and data",
-        "",
-        f"- Network: `{config['model']}`"
-        + (f", the mean logit of {len(card['seeds'])} networks" if several else "")
-        + f", {card['num_parameters']:,} numbers in half precision, started from {start}.",
-        f"- Input: one grey channel, {config['image_size']} x {config['image_size']} pixels"
-        + ("; a film and its mirror image are averaged." if values["flip_average"] else "."),
-        f"- Trained on: {values['source']}, fingerprint `{values['data_fingerprint']}`; "
-        + f"strategy {config['strategy']}, {config['num_epochs']} epochs, seeds {seeds}"
-        + ("" if several else f" (the best of {card['chosen_from_seeds']} on stressed validation films)")
-        + ".",
-        "- Protocol: validation is cut from the official train split by patient. Epoch, mirror averaging, "
-        "temperature and thresholds were chosen on validation and on changed copies of it; the official "
-        "test split was opened once the choices stood.",
-        "",
-        "## Figures (95 % interval, bootstrap by patient)",
-        "",
-        "| figure | validation | official test |",
-        "| --- | --- | --- |",
-    ]
-    for name in ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1"):
-        cells = [_with_interval(card["figures"][split], name) for split in ("val", "test")]
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
-    lines += [
-        f"| films | {card['figures']['val']['n']} | {test['n']} |",
-        "",
-        f"AUROC lost when width or height changes by 20 %: {max(test['stretch_auroc_loss'].values()):.4f} "
-        "at worst on test.",
-        "",
-        "## Operating points on test",
-        "",
-        "| point | threshold | sensitivity | specificity |",
-        "| --- | --- | --- | --- |",
-    ]
-    for label, row in (("balanced", test), ("screening", test["screening"])):
-        cells = [_with_interval(row, name) for name in ("sensitivity", "specificity")]
-        lines.append(f"| {label} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |")
-    lines += ["", describe_band(values["refer_limits"], values["threshold"])]
-    lines += ["", "## Known failures", "", *(f"- {failure}" for failure in card["known_failures"]), ""]
-    return "\n".join(lines)
-
-
-def describe_band(limits: tuple[float, float], threshold: float) -> str:
-    """The refer band of a checkpoint at its balanced threshold as a sentence."""
-    low, high = find_refer_range(limits, threshold)
-    return (
-        f"Refer band, fitted on validation for an error rate of {REFER_ALPHA:.0%} in each class: a film "
-        f"whose probability lies between {low:.3f} and {high:.3f} should go to a person (at the balanced "
-        "point)."
-    )
-
-
-def _with_interval(row: dict, name: str) -> str:
-    if row[name] is None:
-        return "undefined"
-    low, high = row["intervals"][name]
-    return f"{row[name]:.3f} ({low:.3f} to {high:.3f})"
-
-
-def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The weights as they will be after a trip through half precision; whole numbers stay as they are."""
-    return {
-        name: value.half().float() if value.is_floating_point() else value
-        for name, value in checkpoint.state.items()
-    }
-
-
 def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None) -> Path:
     """Writes `<model>.safetensors` in half precision, its graph `<model>.onnx` and `<model>.json`.
 
@@ -199,7 +149,7 @@ def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None)
         folder: Where to; into the package if None.
 
     Returns:
-        The path of the card.
+        The path of the card, `<model>.json`.
 
     Raises:
         UsageError: The packages that write ONNX are not installed.
@@ -213,3 +163,83 @@ def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None)
     content = {"checkpoint": to_values(checkpoint), "card": card}
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
+
+
+def write_page(name: str, folder: Path | None = None) -> Path:
+    """Writes the model card `<model>.md` from `<model>.json`."""
+    folder = folder or shipped.WEIGHTS
+    content = shipped.load_card(name, folder)
+    path = folder / f"{name}.md"
+    path.write_text(describe_card(content["checkpoint"], content["card"]), encoding="utf-8")
+    return path
+
+
+def describe_card(values: dict, card: dict) -> str:
+    """The model card in Markdown, from the checkpoint's own values and those of `ship`."""
+    config, val, test = values["config"], card["figures"]["val"], card["figures"]["test"]
+    seeds, members = ", ".join(map(str, card["seeds"])), ""
+    if len(card["seeds"]) > 1:
+        members = f", the mean logit of {len(card['seeds'])} networks"
+    else:
+        seeds += f" (the best of {card['chosen_from_seeds']} on stressed validation films)"
+    start = "ImageNet weights" if values["pretrained"] else "random weights"
+    numbers = f"{card['num_parameters']:,} numbers in half precision"
+    names = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
+    figures = [f"| {name} | {format_share(val, name)} | {format_share(test, name)} |" for name in names]
+    points = [
+        f"| {label} | {row['threshold']:.3f} | {format_share(row, 'sensitivity')} | "
+        f"{format_share(row, 'specificity')} |"
+        for label, row in (("balanced", test), ("screening", test["screening"]))
+    ]
+    return PAGE.format(
+        name=card["name"],
+        network=f"`{config['model']}`{members}, {numbers}, started from {start}",
+        size=config["image_size"],
+        mirror="; a film and its mirror image are averaged" if values["flip_average"] else "",
+        source=values["source"],
+        fingerprint=values["data_fingerprint"],
+        strategy=config["strategy"],
+        num_epochs=config["num_epochs"],
+        seeds=seeds,
+        figures="\n".join([*figures, f"| films | {val['n']} | {test['n']} |"]),
+        lost=max(test["stretch_auroc_loss"].values()),
+        points="\n".join(points),
+        band=describe_band(values["refer_limits"], values["threshold"]),
+        failures="\n".join(f"- {failure}" for failure in card["known_failures"]),
+    )
+
+
+def describe_band(limits: tuple[float, float], threshold: float) -> str:
+    """The refer band of a checkpoint at its balanced threshold as a sentence."""
+    low, high = find_refer_range(limits, threshold)
+    return (
+        f"Refer band, fitted on validation for an error rate of {REFER_ALPHA:.0%} in each class: a film "
+        f"whose probability lies between {low:.3f} and {high:.3f} should go to a person (at the balanced "
+        "point)."
+    )
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="tools.ship", description=__doc__)
+    cli.add_model_flag(parser, required=True)
+    cli.add_flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="as `make seeds` kept them")
+    cli.add_flag(
+        parser, "ensemble", action="store_true", help="average all seeds; else the best on validation"
+    )
+    cli.add_flag(parser, "data", default="auto", help="auto, a source or a folder")
+    cli.add_flag(parser, "output_dir", type=Path, help="where the checkpoints lie; the project's folder")
+    parser.set_defaults(run=_ship)
+    return cli.run(parser, words)
+
+
+def _ship(arguments) -> None:
+    folders, choice = cli.get_folders(arguments), choose_data(arguments.data)
+    cli.say(choice.sentence)
+    paths = [folders.seed_checkpoint(arguments.model, seed) for seed in arguments.seeds]
+    checkpoints = [load_checkpoint(path, model_name=arguments.model) for path in paths]
+    print(ship(checkpoints, ensemble=arguments.ensemble, choice=choice))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

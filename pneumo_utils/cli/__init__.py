@@ -1,57 +1,118 @@
-"""The `pneumo` command: one module for each group of commands.
+"""The `pneumo` command, and what its commands share.
 
 Nothing heavy is imported before a command runs, so that `pneumo --help` answers at once. Results go to
 standard output, everything else to standard error.
 """
 
 import argparse
+import sys
+from pathlib import Path
 
 from pneumo_utils import __version__
-from pneumo_utils.cli import (
-    benchmarking,
-    data,
-    evaluating,
-    exporting,
-    guarding,
-    inference,
-    lessons,
-    tables,
-    training,
-)
-from pneumo_utils.cli.common import say
+from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs one command.
+def main(words: list[str] | None = None) -> int:
+    """Runs one command; `words` are those after `pneumo`, of the process if None. Returns the exit code."""
+    from pneumo_utils.cli import answering, data, evaluating, training
 
-    Args:
-        argv: The words after `pneumo`; those of the process if None.
-
-    Returns:
-        The exit code: 0, 1 (the run failed) or 2 (the request cannot be met).
-    """
-    arguments = _make_parser().parse_args(argv)
-    try:
-        arguments.run(arguments)
-        return 0
-    except PneumoError as error:
-        say(f"pneumo: {error}")
-        return error.exit_code
-    except OSError as error:
-        say(f"pneumo: {error.strerror or error} ({error.filename}). Check the disk, the path and its rights.")
-        return 1
-    except KeyboardInterrupt:
-        say("pneumo: stopped.")
-        return 130
-
-
-def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pneumo", description="Pneumonia detection from chest X-rays. For teaching, never for diagnosis."
     )
     parser.add_argument("--version", action="version", version=f"pneumo {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for part in (training, lessons, evaluating, tables, inference, exporting, guarding, benchmarking, data):
-        part.add_commands(commands)
+    for module in (training, evaluating, answering, data):
+        module.add_commands(commands)
+    return run(parser, words)
+
+
+def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
+    """Calls what the chosen command has set as `run`, with the parsed words.
+
+    Returns:
+        The exit code: 0, 1 (the run failed) or 2 (the request cannot be met); errors that a user can mend
+        are said in one sentence.
+    """
+    arguments = parser.parse_args(words)
+    try:
+        arguments.run(arguments)
+        return 0
+    except PneumoError as error:
+        say(f"{parser.prog}: {error}")
+        return error.exit_code
+    except OSError as error:
+        reason = error.strerror or error
+        say(f"{parser.prog}: {reason} ({error.filename}). Check the disk, the path and its rights.")
+        return 1
+    except KeyboardInterrupt:
+        say(f"{parser.prog}: stopped.")
+        return 130
+
+
+def say(text: str) -> None:
+    """One line for people, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def add_command(commands, name: str, run, *, text: str) -> argparse.ArgumentParser:
+    """Adds a command that calls `run`; returns its parser."""
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.set_defaults(run=run)
     return parser
+
+
+def add_flag(parser: argparse.ArgumentParser, name: str, **settings) -> None:
+    """Adds `--two_words`, and `--two-words` for the same."""
+    parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **settings)
+
+
+def add_model_flag(parser: argparse.ArgumentParser, **settings) -> None:
+    """Adds `--model`."""
+    names = "cnn_baseline, resnet_finetune, efficientnet_lite0_finetune, or timm_NAME of a backbone of timm"
+    add_flag(parser, "model", help=names, **settings)
+
+
+def add_checkpoint_flags(parser: argparse.ArgumentParser, **settings) -> None:
+    """Adds `--model` and what `load_model` takes beside it."""
+    add_model_flag(parser, **settings)
+    add_flag(parser, "checkpoint_path", type=Path, help="your own; else the one that ships")
+    add_flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
+
+
+def add_data_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds which films are read, at which size, and where results go."""
+    sources = "auto, a source (chestxray2017, pneumoniamnist, synthetic) or a folder"
+    add_flag(parser, "data", default="auto", help=sources)
+    add_flag(parser, "image_size", type=int, help="height and width of the input, pixels")
+    add_flag(parser, "output_dir", type=Path, help="holds checkpoints, plots, build; the project's folder")
+    text = "machine-readable result on standard output, nothing else there"
+    add_flag(parser, "json", action="store_true", help=text)
+
+
+def get_folders(arguments: argparse.Namespace) -> Folders:
+    """The folders below `--output_dir`, else the project's own."""
+    output_dir = getattr(arguments, "output_dir", None)
+    return Folders(output_dir) if output_dir else default_folders()
+
+
+def load_model(arguments: argparse.Namespace):
+    """The checkpoint that `--model`, `--checkpoint_path`, `--shipped` and `--image_size` ask for."""
+    from pneumo_utils.models.checkpoint import require_match
+    from pneumo_utils.models.shipped import find_checkpoint, load_shipped
+
+    named, image_size = arguments.checkpoint_path, getattr(arguments, "image_size", None)
+    if arguments.shipped:
+        checkpoint = load_shipped(arguments.model)
+    else:
+        path = named or get_folders(arguments).checkpoint(arguments.model)
+        checkpoint = find_checkpoint(arguments.model, path, is_named=named is not None, say=say)
+    require_match("The checkpoint", "image size", checkpoint.config.image_size, image_size, "--image-size")
+    return checkpoint
+
+
+def say_skipped(dataset) -> None:
+    """Names the damaged films that were left out."""
+    if dataset.skipped:
+        names = ", ".join(dataset.skipped[:5]) + (" ..." if len(dataset.skipped) > 5 else "")
+        say(f"{len(dataset.skipped)} damaged films of the {dataset.split} split were left out: {names}")

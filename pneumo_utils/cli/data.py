@@ -1,45 +1,50 @@
-"""`pneumo data`."""
+"""`pneumo data` and `pneumo course`."""
 
 from pathlib import Path
 
-from pneumo_utils.cli.common import flag, get_folders, say
+from pneumo_utils.cli import add_command, add_flag, get_folders, say
 
 
 def add_commands(commands) -> None:
-    """Adds the command of this module."""
-    parser = commands.add_parser(
-        "data", help="get and describe the data", description="Get and describe the data."
+    """Adds the commands of this module."""
+    data = commands.add_parser(
+        "data", help="get, describe and audit films", description="Get and judge films."
     )
-    actions = parser.add_subparsers(required=True, metavar="action")
-    download = actions.add_parser(
-        "download", help="fetch films: ChestXRay2017, 1.2 GB, unless told otherwise"
-    )
+    actions = data.add_subparsers(required=True, metavar="action")
+    text = "fetch films: ChestXRay2017, 1.2 GB, unless told otherwise"
+    download = add_command(actions, "download", _download, text=text)
     sources = ("chestxray2017", "pneumoniamnist")
     download.add_argument("source", nargs="?", default=sources[0], choices=sources)
-    flag(download, "image_size", type=int, default=64, help="of pneumoniamnist: 28, 64, 128 or 224")
-    download.set_defaults(run=_data_download)
-    info = actions.add_parser("info", help="say which data is taken, and count its films")
-    flag(info, "data", default="auto", help="auto, a source or a folder")
-    info.set_defaults(run=_data_info)
-    _add_audit(actions)
+    add_flag(download, "image_size", type=int, default=64, help="of pneumoniamnist: 28, 64, 128 or 224")
+
+    info = add_command(actions, "info", _show_info, text="say which data is taken, and count its films")
+    add_flag(info, "data", default="auto", help="auto, a source or a folder")
+
+    text = "what to know of a folder of films: leaks, repeats, damage, and what gives the label away"
+    audit = add_command(actions, "audit", _audit, text=text)
+    audit.add_argument("folder", type=Path, help="holds NORMAL and PNEUMONIA, or train, val, test with these")
+    add_flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
+    add_flag(audit, "json", action="store_true", help="the figures on standard output, nothing else there")
+    add_flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
+
+    add_command(commands, "course", _run_course, text="run the five lessons in order")
 
 
-def _data_download(arguments) -> None:
-    from pneumo_utils.config import default_folders
-
+def _download(arguments) -> None:
+    folder = get_folders(arguments).data
     if arguments.source == "pneumoniamnist":
-        from pneumo_utils.data import sources as pneumoniamnist
+        from pneumo_utils.data.sources import download
 
-        folder = default_folders().data / "medmnist"
-        pneumoniamnist.download(folder, arguments.image_size)
+        folder = folder / "medmnist"
+        download(folder, arguments.image_size)
     else:
         from pneumo_utils.data.download import download_chestxray2017
 
-        folder = download_chestxray2017(default_folders().data)
+        folder = download_chestxray2017(folder)
     print(f"The films are in {folder}")
 
 
-def _data_info(arguments) -> None:
+def _show_info(arguments) -> None:
     from pneumo_utils.config import FAST_IMAGE_SIZE
     from pneumo_utils.data.dataset import SPLITS
     from pneumo_utils.data.sources import choose_data, load_split
@@ -52,17 +57,7 @@ def _data_info(arguments) -> None:
         print(f"{split}: {len(dataset)} films ({counts}), {len(set(dataset.patients))} patients")
 
 
-def _add_audit(actions) -> None:
-    text = "what to know of a folder of films: leaks, repeats, damage, and what gives the label away"
-    audit = actions.add_parser("audit", help=text, description=f"{text.capitalize()}.")
-    audit.add_argument("folder", type=Path, help="holds NORMAL and PNEUMONIA, or train, val, test with these")
-    flag(audit, "json", action="store_true", help="the figures on standard output, nothing else there")
-    flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
-    flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
-    audit.set_defaults(run=_data_audit)
-
-
-def _data_audit(arguments) -> None:
+def _audit(arguments) -> None:
     from pneumo_utils.audit.checks import make_findings, summarise
     from pneumo_utils.audit.facts import read_facts
     from pneumo_utils.audit.page import format_json, format_text, save_audit
@@ -75,3 +70,9 @@ def _data_audit(arguments) -> None:
     save_audit(table, summary, findings=findings, json_path=json_path, html_path=html_path)
     print(format_json(summary, findings) if arguments.json else format_text(summary, findings))
     say(f"The page is {html_path}, the figures are in {json_path}")
+
+
+def _run_course(arguments) -> None:
+    from pneumo_utils.course import run_course
+
+    run_course()

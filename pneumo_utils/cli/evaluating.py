@@ -1,9 +1,18 @@
-"""`pneumo eval` and `pneumo ship`."""
+"""`pneumo eval` and `pneumo export`."""
 
 import json
 from pathlib import Path
 
-from pneumo_utils.cli.common import MODEL_HELP, add_common, find_model, flag, get_folders, say, say_skipped
+from pneumo_utils.cli import (
+    add_checkpoint_flags,
+    add_command,
+    add_data_flags,
+    add_flag,
+    get_folders,
+    load_model,
+    say,
+    say_skipped,
+)
 from pneumo_utils.errors import UsageError
 
 NUM_SAID = 5
@@ -12,27 +21,24 @@ NUM_SAID = 5
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
-    for add in (_add_eval, _add_ship):
-        add(commands)
-
-
-def _add_eval(commands) -> None:
-    parser = commands.add_parser("eval", help="judge a trained model", description="Judge a trained model.")
-    flag(parser, "model", required=True, help=MODEL_HELP)
-    flag(parser, "checkpoint_path", type=Path, help="your own; else the one that ships")
-    flag(parser, "shipped", action="store_true", help="the model that ships, even if you have your own")
+    parser = add_command(commands, "eval", _evaluate, text="judge a trained model")
+    add_checkpoint_flags(parser, required=True)
     text = "val if left out; a folder without splits is always judged whole"
-    flag(parser, "split", choices=("train", "val", "test"), help=text)
-    flag(parser, "report", type=Path, help="also write one page with figures, failures and pictures of films")
-    flag(parser, "against", nargs="+", default=[], help="other models that the page compares with this one")
-    add_common(parser)
-    parser.set_defaults(run=_eval)
+    add_flag(parser, "split", choices=("train", "val", "test"), help=text)
+    add_flag(parser, "report", type=Path, help="also write one page with figures, failures and pictures")
+    add_flag(parser, "against", nargs="+", default=[], help="other models that the page compares with it")
+    add_data_flags(parser)
+
+    parser = add_command(commands, "export", _export, text="write a trained model as one file")
+    add_checkpoint_flags(parser, required=True)
+    add_flag(parser, "format", choices=("onnx",), default="onnx", help="onnx if left out")
+    add_flag(parser, "output", type=Path, required=True, help="the file, FILE.onnx")
 
 
-def _eval(arguments) -> None:
+def _evaluate(arguments) -> None:
     if arguments.model in arguments.against:
         raise UsageError(f"--against names {arguments.model} itself; expected other models.")
-    checkpoint = find_model(arguments)
+    checkpoint = load_model(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
     from pneumo_utils.evaluation.evaluate import evaluate
     from pneumo_utils.evaluation.results import format_table, save_result
@@ -88,24 +94,12 @@ def _survey(folder: Path) -> dict[str, str]:
     return warnings
 
 
-def _add_ship(commands) -> None:
-    text = "make a trained model part of the package: half-precision weights and a model card"
-    parser = commands.add_parser("ship", help=text, description=f"{text.capitalize()}.")
-    flag(parser, "model", required=True, help=MODEL_HELP)
-    flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="of `pneumo ablation --keep`")
-    flag(parser, "ensemble", action="store_true", help="average all seeds; else the best on validation")
-    flag(parser, "data", default="auto", help="auto, a source or a folder")
-    flag(parser, "output_dir", type=Path, help="where the checkpoints lie; the project's folder")
-    parser.set_defaults(run=_ship)
+def _export(arguments) -> None:
+    checkpoint = load_model(arguments)
+    from pneumo_utils.models.onnx import NUM_CHECKED, export_onnx
 
-
-def _ship(arguments) -> None:
-    from pneumo_utils.data.sources import choose_data
-    from pneumo_utils.models.checkpoint import load_checkpoint
-    from tools.ship import ship
-
-    folders, choice = get_folders(arguments), choose_data(arguments.data)
-    say(choice.sentence)
-    paths = [folders.seed_checkpoint(arguments.model, seed) for seed in arguments.seeds]
-    checkpoints = [load_checkpoint(path, model_name=arguments.model) for path in paths]
-    print(ship(checkpoints, ensemble=arguments.ensemble, choice=choice))
+    difference = export_onnx(checkpoint, arguments.output)
+    print(
+        f"{arguments.output}: {checkpoint.model_name}; on {NUM_CHECKED} phantoms its logits differ from "
+        f"torch's by {difference:.1e} at most."
+    )

@@ -1,49 +1,43 @@
-"""`pneumo train`, `pneumo lr` and `pneumo ablation`."""
+"""`pneumo train` and `pneumo lr`."""
 
 import json
 from pathlib import Path
 
-from pneumo_utils.cli.common import MODEL_HELP, add_common, flag, get_folders, say, say_skipped
-from tools import ablation
+from pneumo_utils.cli import (
+    add_command,
+    add_data_flags,
+    add_flag,
+    add_model_flag,
+    get_folders,
+    say,
+    say_skipped,
+)
 
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
-    for add in (_add_train, _add_lr, _add_ablation):
-        add(commands)
-
-
-def _add_train(commands) -> None:
-    parser = commands.add_parser("train", help="train a model", description="Train a model.")
-    flag(parser, "model", required=True, help=MODEL_HELP)
-    parser.add_argument("--epochs", "--num_epochs", "--num-epochs", type=int, help="most epochs")
-    _add_recipe_flags(parser)
-    flag(
-        parser,
-        "resume",
-        action="store_true",
-        help="go on after the last epoch of the same run, if it was cut off",
-    )
-    add_common(parser)
-    parser.set_defaults(run=_train)
+    train = add_command(commands, "train", _train, text="train a model")
+    train.add_argument("--epochs", "--num_epochs", "--num-epochs", type=int, help="most epochs")
+    add_flag(train, "resume", action="store_true", help="go on with a run that was cut off")
+    text = "find a learning rate: a short run in which it rises until the loss explodes"
+    lr = add_command(commands, "lr", _find_lr, text=text)
+    add_flag(lr, "steps", type=int, default=100, help="most steps, 10 or more")
+    for parser in (train, lr):
+        _add_recipe_flags(parser)
+        add_data_flags(parser)
 
 
 def _add_recipe_flags(parser) -> None:
-    flag(parser, "batch_size", type=int, help="films in one step")
-    flag(parser, "lr", type=float, help="peak learning rate")
-    flag(parser, "strategy", help="of a pretrained backbone: auto, frozen, two_stage or full")
-    flag(parser, "weights", type=Path, help="ImageNet weights, a file as it is published")
-    flag(
-        parser,
-        "random_start",
-        dest="pretrained",
-        action="store_const",
-        const=False,
-        help="no ImageNet weights, even where there are some",
-    )
-    flag(parser, "mixup", type=float, help="how strongly films are blended in pairs; 0 for not at all")
-    flag(parser, "balance", help="of the classes: weights, sampling or none")
-    flag(parser, "seed", type=int, help="of weights, order and augmentation")
+    add_model_flag(parser, required=True)
+    add_flag(parser, "batch_size", type=int, help="films in one step")
+    add_flag(parser, "lr", type=float, help="peak learning rate")
+    add_flag(parser, "strategy", help="of a pretrained backbone: auto, frozen, two_stage or full")
+    add_flag(parser, "weights", type=Path, help="ImageNet weights, a file as it is published")
+    switch = {"dest": "pretrained", "action": "store_const", "const": False}
+    add_flag(parser, "random_start", **switch, help="no ImageNet weights, even where there are some")
+    add_flag(parser, "mixup", type=float, help="how strongly films are blended in pairs; 0 for not at all")
+    add_flag(parser, "balance", help="of the classes: weights, sampling or none")
+    add_flag(parser, "seed", type=int, help="of weights, order and augmentation")
 
 
 def _make_config(arguments, **changes):
@@ -72,12 +66,19 @@ def _train(arguments) -> None:
     path = folders.checkpoint(config.model)
     files = {"weights_path": arguments.weights, "checkpoint_path": path}
     result = fit(config, train, val=val, **files, resume=arguments.resume, say=say)
-    if not accelerator.is_main_process:
+    if accelerator.is_main_process:
+        save_history(result.history, folders.history(config.model))
+        _show_training(result.checkpoint, train, path, as_json=arguments.json)
+
+
+def _show_training(checkpoint, train, path: Path, *, as_json: bool) -> None:
+    val = checkpoint.val_metrics
+    if not as_json:
+        scores = f"validation AUROC {val['auroc']:.4f}, threshold {checkpoint.threshold:.3f}"
+        print(f"Kept epoch {val['epoch']} with {scores}: {path}")
         return
-    save_history(result.history, folders.history(config.model))
-    checkpoint = result.checkpoint
     summary = {
-        "model": config.model,
+        "model": checkpoint.config.model,
         "checkpoint": str(path),
         "data": train.source,
         "num_skipped": len(train.skipped),
@@ -86,23 +87,9 @@ def _train(arguments) -> None:
         "threshold": checkpoint.threshold,
         "screening_threshold": checkpoint.screening_threshold,
         "flip_average": checkpoint.flip_average,
-        "val": checkpoint.val_metrics,
+        "val": val,
     }
-    text = (
-        f"Kept epoch {checkpoint.val_metrics['epoch']} with validation AUROC "
-        f"{checkpoint.val_metrics['auroc']:.4f}, threshold {checkpoint.threshold:.3f}: {path}"
-    )
-    print(json.dumps(summary) if arguments.json else text)
-
-
-def _add_lr(commands) -> None:
-    text = "find a learning rate: a short run in which it rises until the loss explodes"
-    parser = commands.add_parser("lr", help=text, description=f"{text.capitalize()}.")
-    flag(parser, "model", required=True, help=MODEL_HELP)
-    flag(parser, "steps", type=int, default=100, help="most steps, 10 or more")
-    _add_recipe_flags(parser)
-    add_common(parser)
-    parser.set_defaults(run=_find_lr)
+    print(json.dumps(summary))
 
 
 def _find_lr(arguments) -> None:
@@ -122,36 +109,3 @@ def _find_lr(arguments) -> None:
     summary |= {"lrs": curve.lrs.tolist(), "losses": curve.losses.tolist()}
     text = f"The loss falls most steeply at a rate of {curve.suggestion:.1e}; the curve is in {path}"
     print(json.dumps(summary) if arguments.json else text)
-
-
-def _add_ablation(commands) -> None:
-    text = "train and judge recipes and variants over several seeds"
-    parser = commands.add_parser("ablation", help=text, description=f"{text.capitalize()}.")
-    flag(parser, "rows", nargs="+", help="recipes and rows of the ablation; all rows if left out")
-    flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="0 1 2 if left out")
-    flag(parser, "keep", action="store_true", help="keep the checkpoints, in checkpoints/seeds")
-    flag(parser, "store", action="store_true", help="also write results/ablation.json")
-    flag(parser, "data", default="auto", help="auto, a source or a folder")
-    flag(parser, "output_dir", type=Path, help="where checkpoints and build go; the project's folder")
-    parser.set_defaults(run=_ablation)
-
-
-def _ablation(arguments) -> None:
-    from pneumo_utils.data.sources import choose_data
-    from pneumo_utils.evaluation import results
-    from tools.ablation import ABLATION
-
-    folders, choice = get_folders(arguments), choose_data(arguments.data)
-    say(choice.sentence)
-    ablation.run_ablation(
-        ABLATION if arguments.rows is None else arguments.rows,
-        arguments.seeds,
-        choice=choice,
-        folder=folders.build / "ablation",
-        keep=folders.seed_checkpoint if arguments.keep else None,
-        say=say,
-    )
-    records = ablation.gather_records(folders.build / "ablation", folders.build / "ablation.json")
-    if arguments.store:
-        ablation.gather_records(folders.build / "ablation", folders.stored_ablation)
-    print(results.format_summary(results.summarise(records)))

@@ -184,7 +184,7 @@ def load_records(path: Path) -> list[dict]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))["runs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PneumoError(f"{path} is not a table of runs ({error}). Run `pneumo ablation`.") from error
+        raise PneumoError(f"{path} is not a table of runs ({error}). Run `make ablation`.") from error
 
 
 def load_stored_records(folders: Folders) -> list[dict]:

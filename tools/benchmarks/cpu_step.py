@@ -1,20 +1,13 @@
 """What one training step costs on a CPU, where its time goes, and what each known remedy gives.
 
-    python benchmarks/cpu_step.py [--rounds 3] [--steps 20] [--json FILE]
-
-Drawn films; for each model the step as `fit` takes it, and the same with one thing changed. Each run is a
+For each model the step as `fit` takes it, on phantoms, and the same with one thing changed. Each run is a
 process of its own, and the variants take turns; a ratio above 1 is slower than `fit` as it is.
 """
 
-import argparse
-import json
 import os
-import subprocess
-import sys
+import statistics
 import time
-from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -23,6 +16,7 @@ from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.recipes import make_config
 from pneumo_utils.training.trainer import Trainer
+from tools.benchmarks import run_apart
 
 SIZES = {"cnn_baseline": 128, "resnet_finetune": 64}
 VARIANTS = {
@@ -37,6 +31,54 @@ VARIANTS = {
 }
 WARM_UP = 5
 PROFILED_OPS = 8
+
+
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=20)
+
+
+def measure(arguments) -> dict:
+    """Times and ratios of all variants, and a profile, for each model."""
+    result = {"cores": os.cpu_count(), "variants": VARIANTS}
+    for model, size in SIZES.items():
+        shares = run_apart(profile, model, arguments.steps)
+        result[model] = {"image_size": size, "profile": shares}
+        print(f"{model} at {size} px: {shares}", flush=True)
+        rounds = [
+            {variant: try_variant(model, variant, arguments.steps) for variant in VARIANTS}
+            for _ in range(arguments.rounds)
+        ]
+        for variant in VARIANTS:
+            row = summarise(variant, rounds)
+            print(f"  {variant}: {row or 'does not run here'}", flush=True)
+            if row:
+                result[model][variant] = row
+    return result
+
+
+def try_variant(model: str, variant: str, steps: int) -> dict:
+    """What `time_steps` measures in a process of its own; nothing where the machine lacks the remedy."""
+    try:
+        return run_apart(time_steps, model, variant, steps)
+    except Exception:  # a compiler or a kind of number that is not there fails in its own way
+        return {}
+
+
+def summarise(variant: str, rounds: list[dict]) -> dict:
+    """The medians over the rounds in which a variant ran."""
+    done = [row for row in rounds if row[variant]]
+    if not done:
+        return {}
+    ratios = [row[variant]["ms"] / row["as it is"]["ms"] for row in done]
+    return {
+        "ms": round(statistics.median(row[variant]["ms"] for row in done), 1),
+        "ratio": round(statistics.median(ratios), 3),
+        "lowest": round(min(ratios), 3),
+        "highest": round(max(ratios), 3),
+        "warm_up_s": round(statistics.median(row[variant]["warm_up_s"] for row in done), 1),
+    }
 
 
 def make_trainer(model: str, variant: str) -> Trainer:
@@ -72,17 +114,11 @@ def list_batches(trainer: Trainer, count: int) -> list[torch.Tensor]:
     return batches[:count]
 
 
-def measure(model: str, variant: str, steps: int) -> dict:
-    """Milliseconds of one step, the median, in this process."""
-    trainer, times = make_trainer(model, variant), []
-    started = time.perf_counter()
-    for place, batch in enumerate(list_batches(trainer, WARM_UP + steps)):
-        if place == WARM_UP:
-            warm_up_s = time.perf_counter() - started
-        before = time.perf_counter()
-        trainer.step(batch)
-        times.append(time.perf_counter() - before)
-    return {"ms": 1000 * float(np.median(times[WARM_UP:])), "warm_up_s": warm_up_s}
+def time_steps(model: str, variant: str, steps: int) -> dict:
+    """Milliseconds of one step, the median, and seconds of the first few, in this process."""
+    trainer = make_trainer(model, variant)
+    times = [_time(trainer.step, batch) for batch in list_batches(trainer, WARM_UP + steps)]
+    return {"ms": 1000 * statistics.median(times[WARM_UP:]), "warm_up_s": sum(times[:WARM_UP])}
 
 
 def profile(model: str, steps: int) -> dict:
@@ -90,68 +126,16 @@ def profile(model: str, steps: int) -> dict:
     trainer = make_trainer(model, "as it is")
     for batch in list_batches(trainer, WARM_UP):
         trainer.step(batch)
-    whole, augmentation = 0.0, 0.0
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-        for batch in list_batches(trainer, steps):
-            before = time.perf_counter()
-            trainer.step(batch)
-            whole += time.perf_counter() - before
-    for batch in list_batches(trainer, steps):
-        before = time.perf_counter()
-        trainer._draw_inputs(batch)
-        augmentation += time.perf_counter() - before
-    ops = sorted(profiler.key_averages(), key=lambda op: -op.self_cpu_time_total)[:PROFILED_OPS]
-    total = sum(op.self_cpu_time_total for op in profiler.key_averages())
-    shares = {op.key: round(op.self_cpu_time_total / total, 3) for op in ops}
+        whole = sum(_time(trainer.step, batch) for batch in list_batches(trainer, steps))
+    augmentation = sum(_time(trainer._draw_inputs, batch) for batch in list_batches(trainer, steps))
+    operators = sorted(profiler.key_averages(), key=lambda op: -op.self_cpu_time_total)
+    total = sum(op.self_cpu_time_total for op in operators)
+    shares = {op.key: round(op.self_cpu_time_total / total, 3) for op in operators[:PROFILED_OPS]}
     return {"augmentation": round(augmentation / whole, 3), "operators": shares}
 
 
-def run(*words: str) -> dict:
-    """This script again, in a process of its own; its last line."""
-    done = subprocess.run(
-        [sys.executable, __file__, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
-    )
-    return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else {}
-
-
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.part:
-        model, variant = arguments.part
-        work = profile(model, arguments.steps) if variant == "profile" else None
-        print(json.dumps(work or measure(model, variant, arguments.steps)))
-        return
-    result = {"cores": os.cpu_count(), "variants": VARIANTS}
-    steps = ("--steps", str(arguments.steps))
-    for model, size in SIZES.items():
-        result[model] = {"image_size": size, "profile": run("--part", model, "profile", *steps)}
-        print(f"{model} at {size} px: {json.dumps(result[model]['profile'])}", flush=True)
-        rounds = [{v: run("--part", model, v, *steps) for v in VARIANTS} for _ in range(arguments.rounds)]
-        for variant in VARIANTS:
-            done = [row for row in rounds if row[variant]]
-            if not done:
-                print(f"  {variant}: does not run here", flush=True)
-                continue
-            ratios = [row[variant]["ms"] / row["as it is"]["ms"] for row in done]
-            row = {
-                "ms": round(float(np.median([r[variant]["ms"] for r in done])), 1),
-                "ratio": round(float(np.median(ratios)), 3),
-                "lowest": round(min(ratios), 3),
-                "highest": round(max(ratios), 3),
-                "warm_up_s": round(float(np.median([r[variant]["warm_up_s"] for r in done])), 1),
-            }
-            result[model][variant] = row
-            print(f"  {variant}: {row}", flush=True)
-    print(json.dumps(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+def _time(work, *arguments) -> float:
+    started = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - started

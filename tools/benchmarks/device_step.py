@@ -1,18 +1,13 @@
 """How near training is to what the device can do: images per second, over the same loop on random tensors.
 
-    python benchmarks/device_step.py [--image-size 224] [--batch-size 64] [--steps 30] [--json FILE]
-
 ResNet-18 from random weights in the training step of `fit`, on the best device there is: with films that lie
 on the device and are augmented there, and with random numbers that lie there already, in turns. On a GPU a
 ratio near 1 says that no step waits for the host.
 """
 
-import argparse
-import json
+import statistics
 import time
-from pathlib import Path
 
-import numpy as np
 import torch
 
 from pneumo_utils.data.synthetic import make_phantoms
@@ -20,10 +15,19 @@ from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.recipes import make_config
 from pneumo_utils.training.trainer import Trainer
+from tools.benchmarks import compute_ratio
 
 MODEL = "resnet_finetune"
 WARM_UP = 3
 NUM_FILMS = 512
+
+
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
 
 
 class RandomTrainer(Trainer):
@@ -44,8 +48,8 @@ def make_trainer(kind: type[Trainer], films, config) -> Trainer:
     return trainer
 
 
-def measure(trainer: Trainer, steps: int) -> float:
-    """Images per second; each step ends with its loss on the host, so the device has done its work."""
+def count_images_per_s(trainer: Trainer, steps: int) -> float:
+    """Each step ends with its loss on the host, so the device has done its work."""
     batches = []
     while len(batches) < WARM_UP + steps:
         batches += trainer.draw_batches()
@@ -57,37 +61,25 @@ def measure(trainer: Trainer, steps: int) -> float:
     return steps * len(batches[0]) / (time.perf_counter() - started)
 
 
-def main() -> None:
-    """Measures and prints; the last line is JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    args = parser.parse_args()
+def measure(arguments) -> dict:
+    """Both rates and their ratio."""
     keep_freed_memory()
-    films = make_phantoms(NUM_FILMS, image_size=args.image_size)
-    settings = {"image_size": args.image_size, "batch_size": args.batch_size}
+    films = make_phantoms(NUM_FILMS, image_size=arguments.image_size)
+    settings = {"image_size": arguments.image_size, "batch_size": arguments.batch_size}
     # More epochs than will be run: the schedule ends with the last of them.
     config = make_config(MODEL, pretrained=False, strategy="full", num_epochs=1000, **settings)
-    trainers = [make_trainer(kind, films, config) for kind in (Trainer, RandomTrainer)]
-    rounds = np.array([[measure(t, args.steps) for t in trainers] for _ in range(args.rounds)])
-    ratios = rounds[:, 0] / rounds[:, 1]
-    device = trainers[0].device
+    own, random = (make_trainer(kind, films, config) for kind in (Trainer, RandomTrainer))
+    rates = {"own": [], "random": []}
+    for _ in range(arguments.rounds):
+        rates["own"].append(count_images_per_s(own, arguments.steps))
+        rates["random"].append(count_images_per_s(random, arguments.steps))
+    device = own.device
     result = settings | {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": trainers[0].accelerator.mixed_precision,
-        "images_per_s": round(float(np.median(rounds[:, 0])), 1),
-        "random_images_per_s": round(float(np.median(rounds[:, 1])), 1),
-        "ratio": round(float(np.median(ratios)), 3),
-        "lowest": round(float(ratios.min()), 3),
-        "highest": round(float(ratios.max()), 3),
+        "precision": own.accelerator.mixed_precision,
+        "images_per_s": round(statistics.median(rates["own"]), 1),
+        "random_images_per_s": round(statistics.median(rates["random"]), 1),
+        **compute_ratio(rates["own"], rates["random"]),
     }
-    print(json.dumps(result))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
+    print(result)
+    return result

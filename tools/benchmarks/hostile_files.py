@@ -1,13 +1,11 @@
 """Reads hostile files in processes of their own, and says what each cost and whether anything escaped.
 
-    python benchmarks/hostile_files.py [--mutations 10000] [--seed 0] [--json FILE] [--keep FOLDER]
-
-First every kind of `tests/hostile_files.py`, then films of every format that are damaged at random.
+First every kind of the tests and of the two modules beside this one, then films of every format that are
+damaged at random.
 A file may be accepted or rejected. It has escaped if it ends in another exception, in a crash, in more than
 2 s or 500 MB, if anything is printed, or if a kind is not treated as it must be. Needs POSIX (fork).
 """
 
-import argparse
 import collections
 import json
 import os
@@ -15,23 +13,60 @@ import resource
 import select
 import signal
 import struct
-import sys
 import tempfile
 import time
 import zlib
 from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 from dicom_files import LOSSLESS, LOSSY, make_dicom
-from hostile_files import FILM, KINDS, RAW16, SMOOTH, WHOLE, encode
+from odd_files import FILM, KINDS, RAW16, SMOOTH, WHOLE, encode
 
 from pneumo_utils.data.images import load_image
-from pneumo_utils.errors import ImageError
+from pneumo_utils.errors import ImageError, PneumoError
+from tools.benchmarks import _hostile_dicom, _hostile_pictures
 
 MAX_TIME_S, MAX_MEMORY_MB, KILL_AFTER_S = 2.0, 500.0, 20.0
+
+
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("--mutations", type=int, default=10_000, help="damaged films to try")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="keep the damaged films that escaped in this folder")
+
+
+def measure(arguments) -> dict:
+    """A row for each kind, and the counts of the damaged films.
+
+    Raises:
+        PneumoError: Anything escaped.
+    """
+    rows, damaged = measure_kinds(), fuzz(arguments.mutations, arguments.seed, arguments.keep)
+    escaped = [row["kind"] for row in rows if row["verdict"] == "escaped"]
+    shown = ", ".join(f"{damaged[name]:,} {name}" for name in ("accepted", "rejected", "escaped"))
+    worst = f"{damaged['worst_time_s']:.2f} s, {damaged['worst_memory_mb']:.0f} MB"
+    print(f"{arguments.mutations:,} damaged films: {shown}; worst {worst}")
+    if escaped or damaged["escaped"]:
+        raise PneumoError(f"{damaged['escaped']} damaged films escaped, and the kinds {escaped}.")
+    return {"seed": arguments.seed, "mutations": arguments.mutations, "kinds": rows, "fuzz": damaged}
+
+
+def measure_kinds() -> list[dict]:
+    """Every kind, in a folder and a process of its own."""
+    for data in make_seeds():
+        load_image(data)  # and all that is lazy is loaded
+    rows = []
+    for kind in (*KINDS, *_hostile_pictures.KINDS, *_hostile_dicom.KINDS):
+        with tempfile.TemporaryDirectory() as folder:
+            row = measure_kind(kind, Path(folder))
+        rows.append(row)
+        cost = f"{row.get('time_s', 0):8.3f} s {row.get('memory_mb', 0):7.1f} MB"
+        print(f"{row['verdict']:9} {cost}  {row['kind']} {row['why']}", flush=True)
+    for name, limit in (("time_s", MAX_TIME_S), ("memory_mb", MAX_MEMORY_MB)):
+        worst = max(rows, key=lambda row: row.get(name, 0))
+        print(f"worst of {len(rows)} kinds: {name} {worst.get(name, 0):.2f} of {limit:g}: {worst['kind']}")
+    return rows
 
 
 def run_in_child(work) -> dict:
@@ -117,15 +152,10 @@ def measure_kind(kind, folder: Path) -> dict:
 def make_seeds() -> list[bytes]:
     """A whole small film of every format, compression and transfer syntax."""
     seeds = [*WHOLE.values(), encode(np.dstack([SMOOTH] * 3), "JPEG"), encode(np.dstack([SMOOTH] * 3), "PNG")]
-    seeds += [
-        encode(RAW16, "PNG"),
-        encode(RAW16, "TIFF"),
-        encode(FILM.astype(np.float32), "TIFF", big_tiff=True),
-    ]
-    seeds += [
-        next(kind for kind in KINDS if kind.name == name).make(Path())
-        for name in ("interlaced PNG", "TIFF of tiles")
-    ]
+    seeds += [encode(RAW16, "PNG"), encode(RAW16, "TIFF")]
+    seeds.append(encode(FILM.astype(np.float32), "TIFF", big_tiff=True))
+    interlaced = next(kind for kind in KINDS if kind.name == "interlaced PNG")
+    seeds += [interlaced.make(Path()), _hostile_pictures.make_tiled_tiff()]
     smooth = SMOOTH.astype(np.uint16) * 16
     seeds += [make_dicom(smooth, syntax, bits=12) for syntax in (*LOSSLESS, *LOSSY) if syntax != LOSSY[0]]
     seeds += [make_dicom(SMOOTH, LOSSY[0]), make_dicom(np.dstack([SMOOTH] * 3), LOSSY[0])]
@@ -195,38 +225,3 @@ def fuzz(count: int, seed: int, keep: Path | None) -> dict:
                 (keep / f"{seed}_{index}").write_bytes(data)
     counts = {name: verdicts[name] for name in ("accepted", "rejected", "escaped")}
     return counts | {"worst_time_s": worst_s, "worst_memory_mb": worst_mb, "escapes": escaped}
-
-
-def main() -> int:
-    """Runs both parts; 1 if anything escaped."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mutations", type=int, default=10_000, help="damaged films to try")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write the results here")
-    parser.add_argument("--keep", type=Path, help="keep the damaged films that escaped in this folder")
-    args = parser.parse_args()
-    for data in make_seeds():
-        load_image(data)
-    rows = []
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure_kind(kind, Path(folder)))
-    for row in rows:
-        cost = f"{row.get('time_s', 0):8.3f} s {row.get('memory_mb', 0):7.1f} MB"
-        print(f"{row['verdict']:9} {cost}  {row['kind']} {row['why']}")
-    for name, limit, unit in (("time_s", MAX_TIME_S, "s"), ("memory_mb", MAX_MEMORY_MB, "MB")):
-        worst = max(rows, key=lambda row: row.get(name, 0))
-        cost = f"{worst.get(name, 0):.2f} {unit} of {limit:g} {unit}"
-        print(f"worst of {len(rows)} kinds: {cost}: {worst['kind']}")
-    fuzzed = fuzz(args.mutations, args.seed, args.keep)
-    shown = ", ".join(f"{fuzzed[name]:,} {name}" for name in ("accepted", "rejected", "escaped"))
-    print(f"{args.mutations:,} damaged films: {shown}; worst {fuzzed['worst_time_s']:.2f} s, "
-          f"{fuzzed['worst_memory_mb']:.0f} MB")  # fmt: skip
-    if args.json:
-        content = {"seed": args.seed, "mutations": args.mutations, "kinds": rows, "fuzz": fuzzed}
-        args.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return int(fuzzed["escaped"] > 0 or any(row["verdict"] == "escaped" for row in rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

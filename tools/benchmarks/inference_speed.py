@@ -1,7 +1,5 @@
 """How fast films are answered, as ratios to what the same machine needs for something known.
 
-    python benchmarks/inference_speed.py FOLDER [--films 1000] [--repeats 5] [--json FILE]
-
 FOLDER holds films in their original size; they are linked again and again until there are enough.
 
 1. `pneumo inference film`, the whole process, over `python -c "import torch"`.
@@ -13,10 +11,9 @@ FOLDER holds films in their original size; they are linked again and again until
 The two sides of a ratio take turns; it is that of their medians, beside the lowest and highest of a pair.
 """
 
-import argparse
 import itertools
-import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,47 +22,63 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from pneumo_utils.app.batch import NUM_READERS, predict_files
 from pneumo_utils.app.predictor import OnnxEngine, Predictor, TorchEngine
 from pneumo_utils.data.folders import list_files
 from pneumo_utils.data.images import load_image
 from pneumo_utils.models.shipped import list_shipped, load_shipped
+from tools.benchmarks import compute_ratio
 
 MODEL = "cnn_baseline"
 NUM_BLOCKS, BLOCK = 5, 10
 
 
-def measure(work: Callable[[], object]) -> float:
-    """Wall time of one call, seconds."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("folder", type=Path, help="films in their original size")
+    parser.add_argument("--films", type=int, default=1000, help="in the folder that is answered")
+    parser.add_argument("--repeats", type=int, default=5, help="of the first; the last has three at most")
+
+
+def measure(arguments) -> dict:
+    """All ratios."""
+    films, repeats = list_files([arguments.folder])[0], arguments.repeats
+    rows = {"process over import torch": compare_processes(films[0], repeats=repeats)}
+    rows |= {f"engine {name}": compare_engines(name, films[0]) for name in list_shipped()}
+    size = load_shipped(MODEL).transform.image_size
+    ways = {
+        "in full size": load_image,
+        "at the size that is needed": lambda path: load_image(path, image_size=size),
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        for index, film in enumerate(itertools.islice(itertools.cycle(films), arguments.films)):
+            (Path(temporary) / f"{index:05d}{film.suffix}").symlink_to(film.resolve())
+        for name, decode in ways.items():
+            row = compare_folders(Path(temporary), decode, repeats=min(3, repeats))
+            rows[f"folder over decoding {name}"] = row
+    for name, row in rows.items():
+        print(f"{name}: {row}")
+    return {"cores": os.cpu_count(), "films": arguments.films, **rows}
 
 
 def compare(work: Callable[[], object], known: Callable[[], object], *, repeats: int) -> dict:
     """Times of both in turn after one call each, seconds, and their ratio."""
     work(), known()
-    pairs = np.array([(measure(work), measure(known)) for _ in range(repeats)])
-    ratios = pairs[:, 0] / pairs[:, 1]
-    own, other = np.median(pairs, axis=0)
-    return {
-        "ratio": round(float(own / other), 3),
-        "lowest": round(float(ratios.min()), 3),
-        "highest": round(float(ratios.max()), 3),
-        "time_s": float(own),
-        "known_s": float(other),
-        "repeats": repeats,
-    }
+    times = {"own": [], "known": []}
+    for _ in range(repeats):
+        for name, call in (("own", work), ("known", known)):
+            started = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - started)
+    medians = {f"{name}_s": statistics.median(values) for name, values in times.items()}
+    return {**compute_ratio(times["own"], times["known"]), **medians, "repeats": repeats}
 
 
 def compare_processes(film: Path, *, repeats: int) -> dict:
     """The first ratio."""
 
     def run(*words: str) -> Callable[[], object]:
-        command = [sys.executable, *words]
-        return lambda: subprocess.run(command, check=True, capture_output=True)
+        return lambda: subprocess.run([sys.executable, *words], check=True, capture_output=True)
 
     ask = run("-m", "pneumo_utils", "inference", "--shipped", str(film))
     return compare(ask, run("-c", "import torch"), repeats=repeats)
@@ -85,7 +98,7 @@ def compare_engines(name: str, film: Path) -> dict:
 
 def compare_folders(folder: Path, decode: Callable[[Path], object], *, repeats: int) -> dict:
     """The third ratio, over one way of decoding."""
-    predictor, (paths, _) = Predictor(load_shipped(MODEL)), list_files([folder])
+    predictor, paths = Predictor(load_shipped(MODEL)), list_files([folder])[0]
 
     def decode_all() -> None:
         with ThreadPoolExecutor(NUM_READERS) as pool:
@@ -93,51 +106,3 @@ def compare_folders(folder: Path, decode: Callable[[Path], object], *, repeats: 
                 pass
 
     return compare(lambda: list(predict_files(predictor, paths)), decode_all, repeats=repeats)
-
-
-def link_films(films: list[Path], folder: Path, *, count: int) -> None:
-    """Fills a folder with `count` links to films."""
-    for index, film in enumerate(itertools.islice(itertools.cycle(films), count)):
-        (folder / f"{index:05d}{film.suffix}").symlink_to(film.resolve())
-
-
-def show(name: str, row: dict) -> None:
-    """One line for people."""
-    print(
-        f"{name}: {row['ratio']:.3f} ({row['lowest']:.3f} to {row['highest']:.3f} in {row['repeats']} pairs; "
-        f"{1000 * row['time_s']:.1f} ms over {1000 * row['known_s']:.1f} ms)",
-        flush=True,
-    )
-
-
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="films in their original size")
-    parser.add_argument("--films", type=int, default=1000, help="in the folder that is answered")
-    parser.add_argument("--repeats", type=int, default=5, help="of the first; the last has three at most")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    arguments = parser.parse_args()
-    films, _ = list_files([arguments.folder])
-    result = {"cores": os.cpu_count(), "films": arguments.films}
-    result["process over import torch"] = compare_processes(films[0], repeats=arguments.repeats)
-    show("whole process over import torch", result["process over import torch"])
-    for name in list_shipped():
-        result[f"engine {name}"] = compare_engines(name, films[0])
-        show(f"{BLOCK} films one by one, ONNX Runtime over torch, {name}", result[f"engine {name}"])
-    with tempfile.TemporaryDirectory() as temporary:
-        link_films(films, Path(temporary), count=arguments.films)
-        size = load_shipped(MODEL).transform.image_size
-        for name, decode in (
-            ("folder over decoding in full size", load_image),
-            ("folder over decoding at the size that is needed", lambda p: load_image(p, image_size=size)),
-        ):
-            result[name] = compare_folders(Path(temporary), decode, repeats=min(3, arguments.repeats))
-            show(f"{arguments.films} films, {name}", result[name])
-    print(json.dumps(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

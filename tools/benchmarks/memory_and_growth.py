@@ -1,7 +1,5 @@
 """How much memory a training run takes for its films, and how time and memory grow with their number.
 
-    python benchmarks/memory_and_growth.py FOLDER [--films 1000 10000 100000] [--json FILE]
-
 FOLDER is a data set in the layout of ChestXRay2017.
 
 1. Peak memory of one epoch of `cnn_baseline` at 224 px on all its films, test films loaded too, less that of
@@ -12,12 +10,8 @@ FOLDER is a data set in the layout of ChestXRay2017.
 Each run has a process of its own. Peaks are read from /proc, so this needs Linux.
 """
 
-import argparse
-import json
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pneumo_utils.cli import say
 from pneumo_utils.config import Folders
 from pneumo_utils.data import dataset
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films
@@ -33,6 +28,7 @@ from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import make_config
+from tools.benchmarks import run_apart
 
 FULL_SIZE, SMALL_SIZE = 224, 32
 NUM_FEW = 256  # of each split: more than any batch
@@ -40,16 +36,44 @@ NUM_DRAWN = 500
 MEGABYTE = 2**20
 
 
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--films", type=int, nargs="+", default=[1000, 10_000, 100_000])
+
+
+def measure(arguments) -> dict:
+    """Both parts."""
+    result = {"cores": os.cpu_count()}
+    with tempfile.TemporaryDirectory() as cache:
+        run_apart(train_on_folder, arguments.folder, Path(cache), is_few=True)  # fills the cache
+        for name in ("few films", "all films"):
+            settings = {"is_few": name == "few films"}
+            result[name] = run_apart(train_on_folder, arguments.folder, Path(cache), **settings)
+            print(f"{name} at {FULL_SIZE} px: {result[name]}", flush=True)
+        over = result["all films"]["peak_mb"] - result["few films"]["peak_mb"]
+        result["mb_over_the_models_own"] = over
+        print(f"over the model's own: {over} MB", flush=True)
+        result["growth"] = []
+        for count in arguments.films:
+            row = run_apart(train_on_drawn, count, Path(cache))
+            row["ms_per_film"] = round(1000 * row["time_s"] / count, 3)
+            result["growth"].append(row)
+            print(f"{count:,} films: {row}", flush=True)
+    return result
+
+
 def train_on_folder(folder: Path, cache: Path, *, is_few: bool) -> dict:
     """One epoch at 224 px, in this process."""
     choice, folders = choose_data(str(folder)), Folders(cache)
     films = {
-        s: load_split(choice, s, image_size=FULL_SIZE, folders=folders) for s in ("train", "val", "test")
+        split: load_split(choice, split, image_size=FULL_SIZE, folders=folders)
+        for split in ("train", "val", "test")
     }
     if is_few:
         films = {name: d.select(np.linspace(0, len(d) - 1, NUM_FEW).astype(int)) for name, d in films.items()}
     config = make_config("cnn_baseline", num_epochs=1, image_size=FULL_SIZE)
-    fit(config, films["train"], val=films["val"])
+    fit(config, films["train"], val=films["val"], say=say)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"films": sum(map(len, films.values())), "peak_mb": round(peak / MEGABYTE)}
 
@@ -64,7 +88,7 @@ def train_on_drawn(num_films: int, cache: Path) -> dict:
     watcher.start()
     started = time.perf_counter()
     train, val = make_validation_split(load_cached(path, key=key, build=None))
-    fit(make_config("cnn_baseline", num_epochs=1, image_size=SMALL_SIZE), train, val=val)
+    fit(make_config("cnn_baseline", num_epochs=1, image_size=SMALL_SIZE), train, val=val, say=say)
     time_s = time.perf_counter() - started
     is_over.set()
     watcher.join()
@@ -93,51 +117,3 @@ def _watch(peaks: list[int], is_over: threading.Event) -> None:
     while not is_over.wait(0.2):
         lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
         peaks.append(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")))
-
-
-def run(*words: str) -> dict:
-    """This script again, in a process of its own; its last line."""
-    done = subprocess.run(
-        [sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def main() -> None:
-    """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--films", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument("--cache", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.part in ("all", "few"):
-        measured = train_on_folder(arguments.folder, arguments.cache, is_few=arguments.part == "few")
-        print(json.dumps(measured))
-        return
-    if arguments.part:
-        print(json.dumps(train_on_drawn(int(arguments.part), arguments.cache)))
-        return
-    folder, result = str(arguments.folder.resolve()), {"cores": os.cpu_count()}
-    with tempfile.TemporaryDirectory() as cache:
-        run(folder, "--part", "few", "--cache", cache)  # fills the cache
-        for part in ("few", "all"):
-            result[f"{part} films"] = run(folder, "--part", part, "--cache", cache)
-            print(f"{part} films at {FULL_SIZE} px: {result[f'{part} films']}", flush=True)
-        over = result["all films"]["peak_mb"] - result["few films"]["peak_mb"]
-        result["mb_over_the_models_own"] = over
-        print(f"over the model's own: {over} MB", flush=True)
-        result["growth"] = []
-        for count in arguments.films:
-            row = run(folder, "--part", str(count), "--cache", cache)
-            row["ms_per_film"] = round(1000 * row["time_s"] / count, 3)
-            result["growth"].append(row)
-            print(f"{row['films']:,} films: {row}", flush=True)
-    print(json.dumps(result))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,5 @@
 """Five epochs of `cnn_baseline` from files as they come: this project against what people use instead.
 
-    python benchmarks/training_speed.py FOLDER [--epochs 5] [--image-size 64] [--repeats 3] [--json FILE]
-
 FOLDER holds the class folders NORMAL and PNEUMONIA. Each way trains the same network in single precision
 with the same optimizer and batch size on the same films (every fifth is held out and scored after each
 epoch), and each augments in the manner of its library:
@@ -14,11 +12,6 @@ Every run is a process of its own, and the ways take turns. The time runs from t
 to the last score; imports are left out. A way whose library is absent is left out, and said to be.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
-import sys
 import time
 from functools import cache
 from importlib.util import find_spec
@@ -34,19 +27,53 @@ from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
 from pneumo_utils.training.recipes import make_config
 from pneumo_utils.training.trainer import Trainer
+from tools.benchmarks import compute_ratio, run_apart
 
 BATCH_SIZE, LR, WEIGHT_DECAY, HELD_OUT = 32, 3e-3, 0.01, 5
 
 
+def add_flags(parser) -> None:
+    """Adds the words of this benchmark."""
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+
+
+def measure(arguments) -> dict:
+    """Times of all ways, and the ratios of ours to the others."""
+    settings = {"epochs": arguments.epochs, "image_size": arguments.image_size}
+    times = {way: [] for way in WAYS if way != "fastai" or find_spec("fastai")}
+    for _ in range(arguments.repeats):
+        for way, values in times.items():
+            values.append(run_apart(time_way, way, arguments.folder, **settings))
+            print(f"{way:12}{values[-1]:8.2f} s", flush=True)
+    ratios = {way: compute_ratio(times["ours"], times[way]) for way in times if way != "ours"}
+    for way, ratio in ratios.items():
+        print(f"ours over {way}: {ratio}")
+    if "fastai" not in times:
+        print("fastai is not installed, so it was left out.")
+    return {"films": len(_find_places(arguments.folder)), **settings, "times_s": times, "ratios": ratios}
+
+
+def time_way(way: str, folder: Path, *, epochs: int, image_size: int) -> float:
+    """Seconds that one way takes in this process."""
+    set_seed(0)
+    started = time.perf_counter()
+    scores = WAYS[way](folder, epochs=epochs, image_size=image_size)
+    spent = time.perf_counter() - started
+    assert np.isfinite(scores).all() and len(scores) == -(-len(_find_places(folder)) // HELD_OUT)
+    return spent
+
+
 def is_held_out(path: Path, folder: Path) -> bool:
     """Every fifth film of the folder, by name."""
-    names = _list_names(folder)
-    return names.index(path.name) % HELD_OUT == 0
+    return _find_places(folder)[path.name] % HELD_OUT == 0
 
 
 @cache
-def _list_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.glob("*/*"))
+def _find_places(folder: Path) -> dict[str, int]:
+    return {name: place for place, name in enumerate(sorted(path.name for path in folder.glob("*/*")))}
 
 
 def train_ours(folder: Path, *, epochs: int, image_size: int) -> list[float]:
@@ -101,82 +128,22 @@ def train_torchvision(folder: Path, *, epochs: int, image_size: int) -> list[flo
 
 def train_fastai(folder: Path, *, epochs: int, image_size: int) -> list[float]:
     """The same by fastai; `vision_learner` would put a head of its own on the network."""
-    from fastai.vision.all import (
-        BCEWithLogitsLossFlat,
-        CategoryBlock,
-        DataBlock,
-        FuncSplitter,
-        ImageBlock,
-        Learner,
-        PILImageBW,
-        Resize,
-        aug_transforms,
-        get_image_files,
-        parent_label,
-    )
+    from fastai.vision import all as fastai
 
-    block = DataBlock(
-        blocks=(ImageBlock(cls=PILImageBW), CategoryBlock),
-        get_items=get_image_files,
-        splitter=FuncSplitter(lambda path: is_held_out(path, folder)),
-        get_y=parent_label,
-        item_tfms=Resize(image_size, method="squish"),
-        batch_tfms=aug_transforms(do_flip=True, max_rotate=10.0),
+    block = fastai.DataBlock(
+        blocks=(fastai.ImageBlock(cls=fastai.PILImageBW), fastai.CategoryBlock),
+        get_items=fastai.get_image_files,
+        splitter=fastai.FuncSplitter(lambda path: is_held_out(path, folder)),
+        get_y=fastai.parent_label,
+        item_tfms=fastai.Resize(image_size, method="squish"),
+        batch_tfms=fastai.aug_transforms(do_flip=True, max_rotate=10.0),
     )
     loaders = block.dataloaders(folder, bs=BATCH_SIZE, num_workers=2)
-    learner = Learner(loaders, build_model("cnn_baseline"), loss_func=BCEWithLogitsLossFlat())
+    loss = fastai.BCEWithLogitsLossFlat()
+    learner = fastai.Learner(loaders, build_model("cnn_baseline"), loss_func=loss)
     with learner.no_bar(), learner.no_logging():
         learner.fit_one_cycle(epochs, LR, wd=WEIGHT_DECAY)
         return learner.get_preds(dl=loaders.valid)[0].flatten().tolist()
 
 
 WAYS = {"ours": train_ours, "torchvision": train_torchvision, "fastai": train_fastai}
-
-
-def time_in_process(way: str, folder: Path, *, epochs: int, image_size: int) -> float:
-    """Seconds that one way takes in a process of its own."""
-    words = [sys.executable, __file__, str(folder), "--epochs", str(epochs), "--image-size", str(image_size)]
-    done = subprocess.run([*words, "--way", way], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{way} failed: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])["time_s"]
-
-
-def main() -> None:
-    """Runs all ways in turn and prints times and ratios; the last line is JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the result here")
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    settings = {"epochs": args.epochs, "image_size": args.image_size}
-    if args.way:
-        set_seed(0)
-        started = time.perf_counter()
-        scores = WAYS[args.way](args.folder, **settings)
-        assert np.isfinite(scores).all() and len(scores) == -(-len(_list_names(args.folder)) // HELD_OUT)
-        print(json.dumps({"time_s": time.perf_counter() - started}))
-        return
-    ways = [way for way in WAYS if way != "fastai" or find_spec("fastai")]
-    times = {way: [] for way in ways}
-    for _ in range(args.repeats):
-        for way in ways:
-            times[way].append(time_in_process(way, args.folder, **settings))
-            print(f"{way:12}{times[way][-1]:8.2f} s", flush=True)
-    result = {"films": len(_list_names(args.folder)), **settings, "times_s": times, "ratios": {}}
-    for way in ways[1:]:
-        ratios = [mine / theirs for mine, theirs in zip(times["ours"], times[way], strict=True)]
-        result["ratios"][way] = ratios
-        print(f"ours over {way}: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
-    if "fastai" not in ways:
-        print("fastai is not installed, so it was left out.")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()

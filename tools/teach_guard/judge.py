@@ -49,27 +49,6 @@ def judge_guard(
     return {"summary": _summarise(rows), "ms_per_film": _time(films), "rows": rows}
 
 
-GROUPS = {
-    "test_films": "official test films",
-    "other_chest_films": "chest films of elsewhere, real and simulated",
-    "seen_kinds": "other pictures, of kinds it learnt",
-    "unseen_kinds": "other pictures, of kinds it did not learn",
-}
-
-
-def format_guard_table(summary: dict) -> str:
-    """The shares in a "summary" of `judge_guard` as a Markdown table."""
-    lines = ["| pictures | number | let through % | warned of or rejected % | rejected % |"]
-    lines += ["| --- | --- | --- | --- | --- |"]
-    for name, title in GROUPS.items():
-        group = summary[name]
-        caught = group["caught"] if "caught" in group else 1 - group["accepted"]
-        rejected = group["rejected"] if "rejected" in group else 1 - group["let_through"]
-        shares = " | ".join(f"{share:.1%}".rstrip("%") for share in (1 - rejected, caught, rejected))
-        lines.append(f"| {title} | {group['n']:,} | {shares} |")
-    return "\n".join(lines)
-
-
 def judge_film(image: np.ndarray) -> tuple[str, str]:
     """The guard's verdict on uint8 (H, W), "accepted", "warned" or "rejected", and its sentences."""
     try:

@@ -113,6 +113,7 @@ def _look(films, part, centre):
     grid = F.affine_grid(torch.stack(rows, 1), list(films.shape), align_corners=False)
     return F.grid_sample(films, grid, align_corners=False)
 
+
 def draw_noise(rng: np.random.Generator, size: int) -> Image.Image:
     """Noise in grains from a pixel to a third of the side, even or with hard levels."""
     side = int(np.exp(rng.uniform(np.log(3), np.log(size))))
@@ -230,6 +231,7 @@ def to_image(values: np.ndarray) -> Image.Image:
     """Float (H, W) stretched to the whole range of greys; a single value becomes black."""
     low, high = values.min(), values.max()
     return Image.fromarray(((values - low) / ((high - low) or 1) * 255).astype(np.uint8))
+
 
 def shuffle_blocks(films: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Cut into sixteen squares that change places."""

@@ -39,6 +39,8 @@ BATCH = {"chest": 44, "picture": 18, "drawing": 10}
 FAULTS = 4
 PICTURE_KINDS = {"chest_films": "chest", "side_views": "side_view"}
 """The kind of a folder of outside pictures; all others are "other"."""
+LET_THROUGH, ACCEPTED = 0.998, 0.99
+"""Shares of the changed validation films that are to pass the two limits."""
 
 
 def read_pictures(folder: Path | None, part: str) -> dict[str, list[np.ndarray]]:
@@ -81,7 +83,6 @@ class GuardBatches:
     Args:
         films: uint8 (N, 128, 128), chest films.
         pictures: What `read_pictures` returned.
-        seed: Of all draws.
     """
 
     def __init__(self, films: np.ndarray, pictures: dict[str, list[np.ndarray]], *, seed: int = 0):
@@ -115,7 +116,7 @@ class GuardBatches:
             for _ in range(BATCH["drawing"])
         ]
         folders = [
-            str(self.rng.choice(list(self.pictures))) for _ in range(BATCH["picture"] * bool(self.pictures))
+            str(self.rng.choice(list(self.pictures))) for _ in range(BATCH["picture"] if self.pictures else 0)
         ]
         chosen = [self._draw_picture(folder) for folder in folders]
         names = ["other"] * len(drawings) + [PICTURE_KINDS.get(folder, "other") for folder in folders]
@@ -137,20 +138,11 @@ class GuardBatches:
 def _squash(image: np.ndarray) -> np.ndarray:
     return load_image(np.ascontiguousarray(image), image_size=FILM_SIZE) if min(image.shape) >= 16 else image
 
-LET_THROUGH, ACCEPTED = 0.998, 0.99
-"""Shares of the changed validation films that are to pass the two limits."""
-
 
 def train_film_kinds(
     batches: GuardBatches, *, num_steps: int, lr: float = 3e-3, say: Callable[[str], None] = lambda text: None
 ) -> FilmKindNet:
-    """Trains the network and rounds it to half precision.
-
-    Args:
-        batches: What it learns from.
-        num_steps: Batches, 1 or more.
-        lr: Peak learning rate of a one-cycle schedule.
-        say: Takes a line every 100 steps.
+    """Trains the network by a one-cycle schedule with this peak `lr`, and rounds it to half precision.
 
     Returns:
         The network, in evaluation mode.
@@ -183,7 +175,6 @@ def choose_limits(net: FilmKindNet, films: np.ndarray, *, seed: int = 1) -> tupl
         net: Trained.
         films: uint8 (N, 128, 128), validation films; each counts once as it is and once changed, so that
             the limits hold for hospitals with other habits too.
-        seed: Of the changes.
 
     Returns:
         Below which P(chest) a picture is rejected, and below which it is warned of.

@@ -7,13 +7,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import make_folder, run_pneumo
+from conftest import make_folder
 from PIL import Image
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.guard import guard
 from pneumo_utils.guard.guard import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
+from tools.teach_guard import __main__ as teach_guard
 from tools.teach_guard import teach
 from tools.teach_guard.judge import judge_guard
 from tools.teach_guard.network import FilmKindNet, normalise_levels, predict_chest, save_film_kinds
@@ -178,6 +179,7 @@ def test_the_shipped_weights_are_small_and_few():
     assert model is guard.load_film_kinds()  # read once
 
 
+@pytest.mark.system
 def test_an_import_reads_no_weights():
     code = (
         "import pneumo_utils.guard.guard as g, pneumo_utils.guard.guard as k;"
@@ -205,24 +207,23 @@ def test_judging_counts_every_kind_once():
     assert result["ms_per_film"] > 0
 
 
-def test_the_command_trains_and_judges(tmp_path, pictures):
-    make_folder(tmp_path / "films", num_train=40, num_test=3)
-    words = ["guard", "train", "--data", tmp_path / "films", "--pictures", pictures, "--steps", "1"]
-    done = run_pneumo(*words, "--weights", tmp_path / "weights", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    card = json.loads((tmp_path / "weights/film_kinds.json").read_text())["card"]
+def test_the_command_trains_and_judges(folders, pictures, capsys):
+    films = make_folder(folders.root / "films", num_train=40, num_test=3)
+    words = ["--data", str(films), "--pictures", str(pictures)]
+    assert (
+        teach_guard.main(["train", *words, "--steps", "1", "--weights", str(folders.root / "weights")]) == 0
+    )
+    card = json.loads((folders.root / "weights/film_kinds.json").read_text())["card"]
     assert card["sources"] == ["a package (MIT)"] and card["pictures"] == {"cats": 3, "side_views": 3}
     assert sum(card["films"].values()) == 80 and card["steps"] == 1
-    words = ["guard", "judge", "--data", tmp_path / "films", "--pictures", pictures, "--json"]
-    done = run_pneumo(*words, "--output-dir", tmp_path, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert result == json.loads((tmp_path / "results/guard.json").read_text())
+    capsys.readouterr()
+    assert teach_guard.main(["judge", *words, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((folders.root / "results/guard.json").read_text())
     assert result["sources"] == ["a package (MIT)"] and result["rows"][0]["n"] == 6
 
 
-def test_the_command_names_a_wrong_folder(tmp_path):
-    make_folder(tmp_path / "films", num_train=40, num_test=3)
-    words = ["guard", "train", "--data", tmp_path / "films", "--pictures", tmp_path / "films"]
-    done = run_pneumo(*words, cwd=tmp_path)
-    assert done.returncode == 2 and "fit and judge" in done.stderr
+def test_the_command_names_a_wrong_folder(folders, capsys):
+    films = make_folder(folders.root / "films", num_train=40, num_test=3)
+    assert teach_guard.main(["train", "--data", str(films), "--pictures", str(films)]) == 2
+    assert "fit and judge" in capsys.readouterr().err

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hostile_files import KINDS
+from odd_files import KINDS
 
 from pneumo_utils.data.images import load_image, measure_image
 from pneumo_utils.errors import ImageError
@@ -37,7 +37,7 @@ def test_read_rightly_or_refused_in_a_sentence(kind, tmp_path, capfd, caplog):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.is_large], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_measured_rightly_or_refused(kind, tmp_path):
     source = kind.make(tmp_path)
     if isinstance(source, np.ndarray):

@@ -7,16 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_checkpoint
+from conftest import make_checkpoint, make_chest_film
+from PIL import Image
 
+from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.predict import predict_logits
-from pneumo_utils.models.shipped import load_card, load_shipped
+from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
 from pneumo_utils.training.thresholds import calibrate
 from tools import ship as shipping
 from tools.ship import KNOWN_FAILURES, combine, describe_band, describe_card, round_to_half, ship, write_page
@@ -102,7 +105,7 @@ def test_four_files_are_written_and_their_figures_are_those_of_the_model_in_them
     ship_to, tmp_path, films, ensemble
 ):
     page = ship_to(tmp_path / "new", ensemble=ensemble)
-    name = MODEL + "_ensemble" * ensemble
+    name = f"{MODEL}_ensemble" if ensemble else MODEL
     assert page == tmp_path / "new" / f"{name}.md"
     written = sorted(path.name for path in page.parent.iterdir())
     assert written == [f"{name}.{suffix}" for suffix in ("json", "md", "onnx", "safetensors")]
@@ -140,7 +143,7 @@ def test_the_card_says_where_the_model_comes_from(ship_to, tmp_path):
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_the_page_shows_the_cards_figures(ship_to, tmp_path, ensemble):
     page = ship_to(tmp_path, ensemble=ensemble).read_text(encoding="utf-8")
-    content = load_card(MODEL + "_ensemble" * ensemble, tmp_path)
+    content = load_card(f"{MODEL}_ensemble" if ensemble else MODEL, tmp_path)
     card, figures = content["card"], content["card"]["figures"]
     for name in ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1"):
         cells = []
@@ -183,3 +186,45 @@ def test_an_undefined_figure_is_said_to_be_undefined(ship_to, tmp_path):
     content["card"]["figures"]["test"]["precision"] = None  # of a model that calls nothing pneumonia
     page = describe_card(content["checkpoint"], content["card"])
     assert re.search(r"\n\| precision \| [^|]+ \| undefined \|\n", page)
+
+
+@pytest.fixture
+def seeds(folders):
+    """The checkpoints of two seeds, where `make seeds` keeps them."""
+    for checkpoint in make_seeds(0.7, 0.9):
+        save_checkpoint(checkpoint, folders.seed_checkpoint(MODEL, checkpoint.config.seed))
+    return folders
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_the_command_makes_the_seeds_a_model_that_eval_and_inference_take(
+    seeds, weights, monkeypatch, capsys, ensemble
+):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    name = f"{MODEL}_ensemble" if ensemble else MODEL
+    words = f"--model {MODEL} --seeds 5 6 --data synthetic"
+    assert shipping.main([*words.split(), *(["--ensemble"] if ensemble else [])]) == 0
+    assert capsys.readouterr().out == f"{weights / name}.md\n" and list_shipped() == [name]
+    assert cli.main(f"eval --model {name} --shipped --split test --data synthetic --json".split()) == 0
+    row, expected = json.loads(capsys.readouterr().out), load_card(name)["card"]["figures"]["test"]
+    assert row | {"date": None} == expected | {"date": None} and row["num_members"] == 1 + ensemble
+    Image.fromarray(make_chest_film(1)).save(seeds.root / "film.png")
+    ask = ["inference", "--model", name, "--image_path", str(seeds.root / "film.png"), "--json"]
+    for flags, threshold in (([], "threshold"), (["--screening"], "screening_threshold")):
+        assert cli.main([*ask, *flags]) == 0
+        said = capsys.readouterr()
+        answer = json.loads(said.out)
+        assert answer["threshold"] == getattr(load_shipped(name), threshold) and answer["model"] == name
+        assert f"the {name} that comes with the package is used" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("--model vgg --data synthetic", 2, "'vgg'"),
+        (f"--model {MODEL} --seeds 7 --data synthetic", 1, "cnn_baseline-seed7.pth"),
+    ],
+)
+def test_a_model_or_seed_that_is_not_there_is_named(folders, capsys, words, code, reason):
+    assert shipping.main(words.split()) == code
+    assert reason in capsys.readouterr().err

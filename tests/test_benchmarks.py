@@ -1,0 +1,53 @@
+"""`python -m tools.benchmarks`: each has what the command asks of it, and figures are kept together."""
+
+import argparse
+import json
+from importlib import import_module
+
+import pytest
+
+from tools import benchmarks
+from tools.benchmarks import __main__ as command
+from tools.benchmarks import frozen_stage, kill_and_resume
+
+
+def double(number: int, *, plus: int) -> int:
+    """Stands for what a benchmark measures in a process of its own."""
+    return 2 * number + plus
+
+
+def test_the_figures_of_one_benchmark_are_kept_beside_those_of_others(folders, monkeypatch, capsys):
+    monkeypatch.setattr(frozen_stage, "measure", lambda arguments: {"epochs": arguments.epochs})
+    monkeypatch.setattr(kill_and_resume, "measure", lambda arguments: {"kills": arguments.kills})
+    assert command.main(["frozen_stage", "FOLDER", "--epochs", "3"]) == 0
+    assert command.main(["kill_and_resume", "--kills", "1"]) == 0
+    assert command.main(["kill_and_resume", "--kills", "2"]) == 0
+    path = folders.build / "benchmark.json"
+    assert json.loads(path.read_text()) == {"frozen_stage": {"epochs": 3}, "kill_and_resume": {"kills": 2}}
+    assert str(path) in capsys.readouterr().err
+
+
+def test_an_unknown_name_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit) as stop:
+        command.main(["speed"])
+    assert stop.value.code == 2 and "training_speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", command.NAMES)
+def test_every_benchmark_says_what_it_does_and_needs(name):
+    module = import_module(f"tools.benchmarks.{name}")
+    parser = argparse.ArgumentParser()
+    module.add_flags(parser)
+    needed = [action.dest for action in parser._actions if action.required]
+    assert needed in ([], ["folder"]) and ("FOLDER" in module.__doc__) == bool(needed)
+    assert callable(module.measure)
+
+
+def test_a_ratio_is_of_medians_beside_the_extremes_of_its_pairs():
+    # Medians 2 and 4; pairs 1/4, 2/1 and 6/5.
+    assert benchmarks.compute_ratio([1, 2, 6], [4, 1, 5]) == {"ratio": 0.5, "lowest": 0.25, "highest": 2.0}
+
+
+@pytest.mark.system
+def test_work_apart_gives_its_result_back():
+    assert benchmarks.run_apart(double, 4, plus=1) == 9

@@ -1,0 +1,141 @@
+"""The rooms of the package: who imports whom, what an answer and the panel load, and how large it may be."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, make_chest_film
+from PIL import Image
+
+PACKAGE = ROOT / "pneumo_utils"
+ROOMS = ("data", "models", "training", "evaluation", "plots", "report", "audit", "guard", "app", "cli")
+"""In the order in which a film passes them; a room imports from those before it."""
+FREE = {"config", "errors", "runtime"}
+"""Modules that every room may import; `course` may import every room."""
+PLOTTERS = {"plots", "audit/page.py", "report", "app", "cli"}
+"""Who may import `plots`: all others work without a figure."""
+MAX_FILES, MAX_LINES = 75, 10_500
+"""Of the package, docstrings and blank lines included; lower them where that can be done."""
+MAX_MODULES_OF_PANEL = 40
+
+
+def list_modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.py"))
+
+
+def list_imports(path: Path) -> set[str]:
+    """The modules of the project that a file imports anywhere, as far as the text of it tells."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.split(".")[0] in ("pneumo_utils", "tools", "tests")}
+
+
+def find_room(module: str) -> str:
+    """The room of a dotted name, or the name of a module at the top."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def list_breaches(room: str, path: Path) -> list[str]:
+    """What a file imports although its room lies before the room of that."""
+    allowed = set(ROOMS[: ROOMS.index(room) + 1]) | FREE | {"__version__"}
+    if path == PACKAGE / "cli" / "data.py":
+        allowed.add("course")
+    if "plots" in allowed and not PLOTTERS & {room, path.relative_to(PACKAGE).as_posix()}:
+        allowed.remove("plots")
+    return [name for name in sorted(list_imports(path)) if find_room(name) not in allowed]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_from_no_room_after_it(room):
+    paths = list_modules(PACKAGE / room)
+    assert paths
+    breaches = {path.relative_to(PACKAGE).as_posix(): list_breaches(room, path) for path in paths}
+    assert {path: names for path, names in breaches.items() if names} == {}
+
+
+def test_these_are_all_rooms_and_what_stands_beside_them_is_free():
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == set(ROOMS)
+    beside = {path.stem for path in PACKAGE.glob("*.py")}
+    assert beside == FREE | {"course", "__init__", "__main__"}
+    for name in FREE:
+        assert {find_room(module) for module in list_imports(PACKAGE / f"{name}.py")} <= FREE
+
+
+def test_nothing_but_tests_imports_the_tools():
+    found = {
+        path.name for path in list_modules(PACKAGE) if any(n.startswith("tools") for n in list_imports(path))
+    }
+    assert found == set()
+
+
+def test_a_breach_is_found(tmp_path):
+    path = PACKAGE / "data" / "made_up.py"
+    source = (
+        "from pneumo_utils.training import fit\nfrom pneumo_utils.config import Folders\nimport tools.ship\n"
+    )
+    module = tmp_path / "made_up.py"
+    module.write_text(f"def late():\n    {source.splitlines()[0]}\n{source}")
+    assert list_imports(module) == {"pneumo_utils.training.fit", "pneumo_utils.config.Folders", "tools.ship"}
+    assert path not in list_modules(PACKAGE)
+
+
+def test_the_package_stays_small():
+    paths = list_modules(PACKAGE)
+    lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
+    assert (len(paths) <= MAX_FILES, lines <= MAX_LINES) == (True, True), f"{len(paths)} files, {lines} lines"
+
+
+def list_loaded(program: str, cwd: Path) -> set[str]:
+    """All modules that a program has loaded at its end."""
+    program += "\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def list_rooms(loaded: set[str]) -> set[str]:
+    return {name.split(".")[1] for name in loaded if name.startswith("pneumo_utils.")}
+
+
+@pytest.mark.system
+def test_an_answer_of_a_model_that_ships_loads_no_torch_and_only_the_rooms_it_needs(tmp_path):
+    Image.fromarray(make_chest_film(1)).save(tmp_path / "film.png")
+    ask = 'from pneumo_utils.cli import main\nassert main(["inference", "film.png", "--shipped"]) == 0'
+    loaded = list_loaded(ask, tmp_path)
+    heavy = {
+        "torch",
+        "torchvision",
+        "sklearn",
+        "scipy",
+        "matplotlib",
+        "pandas",
+        "jinja2",
+        "onnx",
+        "timm",
+        "tools",
+    }
+    assert loaded & heavy == set()
+    assert list_rooms(loaded) - FREE == {"data", "models", "guard", "app", "cli"}
+
+
+@pytest.mark.system
+def test_importing_the_panel_loads_few_modules_and_nothing_of_training(tmp_path):
+    loaded = list_loaded("import pneumo_utils.app.panel", tmp_path)
+    own = {name for name in loaded if name.split(".")[0] == "pneumo_utils"}
+    assert len(own) <= MAX_MODULES_OF_PANEL, sorted(own)
+    assert not {"training", "report", "audit", "course"} & list_rooms(loaded)
+    assert "tools" not in loaded
+
+
+@pytest.mark.system
+def test_importing_the_package_loads_nothing_of_it(tmp_path):
+    assert list_rooms(list_loaded("import pneumo_utils", tmp_path)) == set()

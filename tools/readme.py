@@ -1,0 +1,114 @@
+"""Writes the tables and the figure of README.md: `python -m tools.readme`.
+
+They come from the files in `results/`, the models' cards and the lessons. Each table
+goes between the marks `<!-- NAME:start -->` and `<!-- NAME:end -->` of the page.
+"""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+
+from pneumo_utils import cli
+from pneumo_utils.config import Folders
+from pneumo_utils.course import list_lessons
+from pneumo_utils.errors import PneumoError
+from pneumo_utils.evaluation import results
+from pneumo_utils.models.shipped import list_shipped, load_card
+from pneumo_utils.plots.evaluation import plot_beside_published
+from pneumo_utils.plots.style import save_figure
+from pneumo_utils.training.recipes import RECIPES
+
+HEAD = re.compile(r"(?s)(?P<badge>\[!\[.*?\)\n).*?# \d\d - (?P<title>[^\n]+)\n+\*\*(?P<question>[^\n]+)\*\*")
+TIME = re.compile(r"(?m)^\*\*Time\*\* (?P<minutes>\d+ minutes?) on (?P<cores>\d+) CPU cores")
+GUARD_GROUPS = {
+    "test_films": "official test films",
+    "other_chest_films": "chest films of elsewhere, real and simulated",
+    "seen_kinds": "other pictures, of kinds it learnt",
+    "unseen_kinds": "other pictures, of kinds it did not learn",
+}
+
+
+def write_readme(folders: Folders) -> None:
+    """Writes README.md and results/beside_published.png of the project's folder.
+
+    Raises:
+        PneumoError: A results file is absent or damaged, or the page lacks a mark.
+    """
+    page = folders.root / "README.md"
+    for mark, table in make_tables(folders).items():
+        results.write_between(mark, table, page)
+    save_figure(plot_beside_published(load_shipped_rows()), folders.root / "results" / "beside_published.png")
+
+
+def make_tables(folders: Folders) -> dict[str, str]:
+    """The Markdown tables of the page, by their marks."""
+    path = folders.root / "results" / "chestxray2017.json"
+    rows = [row for row in results.load_results(path) if row["split"] == "test"]
+    if not rows:
+        raise PneumoError(f"{path} has no results on test yet. Run `make notebooks`.")
+    shipped = load_shipped_rows()
+    records = [r for r in results.load_records(folders.stored_ablation) if r["row"] in RECIPES]
+    judged = json.loads((folders.root / "results" / "guard.json").read_text(encoding="utf-8"))
+    return {
+        "published": results.format_beside_published(shipped),
+        "lessons": format_lesson_table(folders),
+        "guard": format_guard_table(judged["summary"]),
+        "shipped": results.format_table(shipped),
+        "seeds": results.format_summary(results.summarise(records)),
+        "results": results.format_table(rows),
+    }
+
+
+def load_shipped_rows() -> list[dict]:
+    """What each model that ships did on the official test split."""
+    return [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
+
+
+def format_lesson_table(folders: Folders) -> str:
+    """The lessons: question, measured time, a link that opens each on Colab.
+
+    Times on a GPU are not measured yet, so a dash stands there.
+
+    Raises:
+        PneumoError: There are no notebooks, or one does not begin as the lessons do.
+    """
+    lines = ["| lesson | question | time on CPU | on a GPU | in the browser |", "|" + " --- |" * 5]
+    for path in list_lessons(folders):
+        first, second = (cell.source for cell in nbformat.read(path, as_version=4).cells[:2])
+        head, time = HEAD.match(first), TIME.search(second)
+        if not head or not time:
+            raise PneumoError(f"{path.name} does not begin with badge, title and question, then the time.")
+        lines.append(
+            f"| [{path.stem[:2]} {head['title']}](notebooks/{path.name}) | {head['question']} | "
+            f"{time['minutes']}, {time['cores']} cores | - | {head['badge'].strip()} |"
+        )
+    return "\n".join(lines)
+
+
+def format_guard_table(summary: dict) -> str:
+    """The shares in a "summary" of `teach_guard.judge.judge_guard`."""
+    lines = ["| pictures | number | let through % | warned of or rejected % | rejected % |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for name, title in GUARD_GROUPS.items():
+        group = summary[name]
+        caught = group["caught"] if "caught" in group else 1 - group["accepted"]
+        rejected = group["rejected"] if "rejected" in group else 1 - group["let_through"]
+        shares = " | ".join(f"{share:.1%}".rstrip("%") for share in (1 - rejected, caught, rejected))
+        lines.append(f"| {title} | {group['n']:,} | {shares} |")
+    return "\n".join(lines)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="tools.readme", description=__doc__)
+    cli.add_flag(parser, "output_dir", type=Path, help="holds README.md and results; the project's folder")
+    parser.set_defaults(run=lambda arguments: write_readme(cli.get_folders(arguments)))
+    return cli.run(parser, words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
