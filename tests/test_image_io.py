@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from pneumo_utils.data import formats, images
-from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_PIXELS, load_film, load_image, measure_image
+from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_PIXELS, load_film, load_image
 from pneumo_utils.errors import ImageError
 
 DATA = Path(__file__).parents[2] / "shared/data"
@@ -549,21 +549,6 @@ def test_real_films_match_their_twins_and_the_undrafted_read():
     # (largest 3.0); box, bicubic and Lanczos are 2.5 to 2.7 away, no antialiasing 3.6 to 3.9.
     assert to_twin.mean() < 2.4 and to_twin.max() < 3.5
     assert to_full.mean() < 0.4 and to_full.max() < 1.5  # 0.2 and 1.0 over 120 films
-
-
-def test_the_size_of_a_file_comes_from_its_header(tmp_path):
-    for suffix in ("png", "jpeg", "bmp", "tiff", "webp"):
-        path = tmp_path / f"film.{suffix}"
-        Image.fromarray(np.zeros((30, 50), np.uint8)).convert("RGB").save(path)
-        assert measure_image(path) == (30, 50), suffix
-    (tmp_path / "notes.png").write_text("no image at all")
-    with pytest.raises(ImageError, match="no JPEG, PNG"):
-        measure_image(tmp_path / "notes.png")
-    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(ImageError, match="damaged"):
-        measure_image(tmp_path / "torn.png")
-    with pytest.raises(ImageError):
-        measure_image(tmp_path / "absent.png")
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", None])

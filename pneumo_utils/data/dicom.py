@@ -51,31 +51,17 @@ def read_dicom(data: bytes) -> np.ndarray:
         ImageError: It is damaged, cut short, too large or too small, no radiograph, of several frames
             or compressed in a way that is not read. Neither it nor its causes quote the file.
     """
-
-    def decode(film: _Film) -> np.ndarray:
-        value = memoryview(film.data)[film.start :]
-        return to_levels(decode_frame(value, film.length, film.tags, film.syntax), film.tags)
-
-    return _guard(data, decode)
-
-
-def measure_dicom(data: bytes) -> tuple[int, int]:
-    """Height and width of the film in a DICOM file, pixels; raises as `read_dicom`, but decodes nothing."""
-    return _guard(data, lambda film: (int(film.tags.Rows), int(film.tags.Columns)))
-
-
-def _guard(data: bytes, use):
-    """What `use` makes of the film in the file; every failure is an ImageError without a cause."""
     try:
         with quiet:
             film = _parse(data)
             _check(film)
-            return use(film)
+            value = memoryview(film.data)[film.start :]
+            return to_levels(decode_frame(value, film.length, film.tags, film.syntax), film.tags)
     except ImageError as error:
         message = str(error)
     except Exception:  # damaged bytes make a parser fail in a dozen ways
         message = UNREADABLE
-    raise ImageError(message)
+    raise ImageError(message)  # without a cause, which might quote the file
 
 
 @dataclass(frozen=True)

@@ -99,20 +99,6 @@ def load_film(source, *, image_size: int) -> LoadedFilm:
     return LoadedFilm(np.array(small), grey, size)
 
 
-def measure_image(source) -> tuple[int, int]:
-    """Height and width of an image file as it is stored, pixels, from its header; takes its path or bytes.
-
-    Raises:
-        ImageError: There is no such file, or `load_image` would not read it either.
-    """
-    data = read_bytes(source)
-    if not is_dicom(data):
-        return _open_and(lambda image, _: (image.height, image.width), data)
-    from pneumo_utils.data.dicom import measure_dicom
-
-    return measure_dicom(data)
-
-
 def read_bytes(source) -> bytes:
     """The bytes of an image file, from its path or its bytes.
 
@@ -169,7 +155,7 @@ def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int
         return _grey_from_array(source), source.shape[:2]
     data = read_bytes(source)
     if not is_dicom(data):
-        return _open_and(lambda image, header: _decode(image, header, data, draft_size), data)
+        return _decode_file(data, draft_size)
     from pneumo_utils.data.dicom import read_dicom
 
     grey = read_dicom(data)
@@ -188,8 +174,8 @@ def _grey_from_array(pixels: np.ndarray) -> np.ndarray:
     return grey_from_pillow(Image.fromarray(pixels))
 
 
-def _open_and(use, data: bytes):
-    """What `use(image, header)` makes of the image in the file; every failure is an ImageError."""
+def _decode_file(data: bytes, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """The image in a file that is no DICOM, upright, and its whole size; every failure is an ImageError."""
     reader = find_reader(data)
     if reader is None:
         raise ImageError(
@@ -197,7 +183,7 @@ def _open_and(use, data: bytes):
         )
     try:
         with quiet:
-            return use(*_open(reader, data))
+            return _decode(*_open(reader, data), data, draft_size)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:

@@ -6,6 +6,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, Folders, default_folders, is_fast
 from pneumo_utils.data.dataset import SPLITS, XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
-from pneumo_utils.data.images import READ_VERSION, load_image, measure_image, read_bytes
+from pneumo_utils.data.images import READ_VERSION, load_film, load_image
 from pneumo_utils.data.splits import choose_films, choose_validation, make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
@@ -48,10 +49,6 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
     A folder holds `train` and `test` in the layout of ChestXRay2017, or, to be judged only, the two class
     folders. "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
     cached PneumoniaMNIST, else downloads PneumoniaMNIST at 64 px, else, without network, phantoms.
-
-    Args:
-        data: "auto", a source's name or a folder.
-        folders: Where the project keeps its data; the project's own if None.
 
     Returns:
         The choice. Nothing has been read yet; a download has been made where "auto" needed one.
@@ -92,21 +89,13 @@ def _find_folder(data: str, folders: Folders) -> Path:
 def _choose_automatically(folders: Folders) -> DataChoice:
     if (folders.data / "chest_xray").is_dir():
         return choose_data("chestxray2017", folders=folders)
-    medmnist_folder = folders.data / "medmnist"
-    if list_sizes(medmnist_folder):
-        return DataChoice(
-            "pneumoniamnist", medmnist_folder, f"Data: PneumoniaMNIST, kept from before. {GET_FULL_SET}"
-        )
-    if is_reachable():
-        try:
-            download(medmnist_folder, 64)
-            return DataChoice(
-                "pneumoniamnist",
-                medmnist_folder,
-                f"Data: PneumoniaMNIST at 64 px, downloaded. {GET_FULL_SET}",
-            )
-        except PneumoError:
-            pass  # the network went away between the probe and the download: phantoms will do
+    folder, how = folders.data / "medmnist", "kept from before"
+    if not list_sizes(folder) and is_reachable():
+        how = "at 64 px, downloaded"
+        with suppress(PneumoError):  # the network goes away between the probe and the download: phantoms
+            download(folder, 64)
+    if list_sizes(folder):
+        return DataChoice("pneumoniamnist", folder, f"Data: PneumoniaMNIST, {how}. {GET_FULL_SET}")
     sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no network. {GET_FULL_SET}"
     return DataChoice("synthetic", None, sentence)
 
@@ -185,24 +174,19 @@ def read_films(
     max_films: int | None,
     source: str = "chestxray2017",
 ) -> XrayDataset:
-    """Decodes films, several at a time; the names of those that cannot be read are in `skipped`.
-
-    Args:
-        films: From `list_films`.
-        image_size: Height and width they are squashed to, pixels.
-        max_films: At most about this many, for the short mode; None reads all.
+    """Decodes films, several at a time, squashed to squares; those that cannot be read are in `skipped`.
 
     Raises:
-        PneumoError: More than 5 % of the films are damaged.
+        PneumoError: More than `MAX_DAMAGED_SHARE` of the films are damaged.
     """
     films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
     images = make_films(len(films), image_size, image_size)
 
     def read(place: int) -> tuple[int, int] | ImageError:
         try:
-            data = read_bytes(films[place].path)
-            images[place] = load_image(data, image_size=image_size)
-            return measure_image(data)
+            film = load_film(films[place].path, image_size=image_size)
+            images[place] = film.squashed
+            return film.size
         except ImageError as error:
             return error
 
@@ -218,11 +202,15 @@ def read_films(
             f"{len(damaged)} of {len(films)} films cannot be read; expected at most {MAX_DAMAGED_SHARE:.0%}. "
             f"The first is {first} Copy the data set again."
         )
+
+    def list_column(name: str) -> np.ndarray:
+        return np.array([getattr(films[index], name) for index in good])
+
     return XrayDataset(
-        images=images if len(good) == len(films) else take_films(images, good),
-        labels=np.array([films[index].label for index in good], dtype=np.int64),
-        patients=np.array([films[index].patient for index in good]),
-        subtypes=np.array([films[index].subtype for index in good]),
+        images=take_films(images, good) if damaged else images,
+        labels=list_column("label").astype(np.int64),
+        patients=list_column("patient"),
+        subtypes=list_column("subtype"),
         names=np.array([films[index].path.name for index in good]),
         sizes=np.array([results[index] for index in good], dtype=np.int64),
         source=source,
