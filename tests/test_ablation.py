@@ -15,7 +15,6 @@ from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import (
     FIGURES,
-    format_summary,
     get_figures,
     load_records,
     load_stored_records,
@@ -24,7 +23,7 @@ from pneumo_utils.evaluation.results import (
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.training.recipes import RECIPES
 from tools import ablation
-from tools.ablation import ABLATION, find_row, gather_records, run_ablation
+from tools.ablation import ABLATION, find_row, format_summary, gather_records, run_ablation
 
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
 FILES = ["plain-seed0.json", "plain-seed1.json", "blended-seed0.json", "blended-seed1.json"]

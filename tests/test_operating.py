@@ -6,7 +6,7 @@ from scipy.stats import norm
 from simulated import simulate
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.decisions import choose_points, judge_points, shift_prior, shift_threshold
+from pneumo_utils.evaluation.decisions import choose_points, judge_points, shift_prior
 from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
 from pneumo_utils.training.thresholds import (
     RULE_IN_SPECIFICITY,
@@ -95,14 +95,6 @@ def test_the_correction_is_bayes_rule():
 
     got = shift_prior(posterior(0.7), from_prevalence=0.7, to_prevalence=0.05)
     assert got == pytest.approx(posterior(0.05), abs=1e-9)
-
-
-def test_a_shifted_threshold_calls_the_same_films():
-    probs, prevalences = simulate(500, seed=3).probs, {"from_prevalence": 0.7, "to_prevalence": 0.1}
-    threshold = shift_threshold(0.5, **prevalences)
-    assert np.array_equal(probs >= threshold, shift_prior(probs, **prevalences) >= 0.5)
-    # Prior odds fall from 7 : 3 to 1 : 9, by the factor 21, so that odds of 21 : 1 become even.
-    assert threshold == pytest.approx(21 / 22)
 
 
 @pytest.mark.parametrize("prevalence", [0, 1, -0.1, 62.5, np.nan])

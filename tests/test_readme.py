@@ -127,3 +127,34 @@ def test_a_lesson_that_begins_otherwise_is_named(folders, cells):
     write_lesson(folders, *cells)
     with pytest.raises(PneumoError, match=r"01_see\.ipynb does not begin with badge"):
         readme.format_lesson_table(folders)
+
+
+MARKED = "above\n<!-- a:start -->\nold\n<!-- a:end -->\nbetween\n<!-- b:start -->\n<!-- b:end -->\nbelow\n"
+
+
+def test_a_page_gets_a_text_between_the_marks_of_that_name_and_nowhere_else(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(MARKED)
+    readme.write_between("b", "new ± 1", page)
+    expected = MARKED.replace("<!-- b:start -->\n", "<!-- b:start -->\nnew ± 1\n")
+    assert page.read_text(encoding="utf-8") == expected
+    readme.write_between("a", "| a | table |\n| of | lines |", page)
+    assert page.read_text(encoding="utf-8") == expected.replace("old", "| a | table |\n| of | lines |")
+
+
+def test_writing_again_replaces_what_was_written(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(MARKED)
+    for text in ("first\n\nand more", "second"):
+        readme.write_between("a", text, page)
+    assert page.read_text() == MARKED.replace("old", "second")
+
+
+@pytest.mark.parametrize("content", ["no marks", "<!-- a:start -->\n", "<!-- a:end -->\n", MARKED])
+def test_a_page_without_both_marks_is_refused_and_left_alone(tmp_path, content):
+    page = tmp_path / "README.md"
+    page.write_text(content)
+    mark = "c" if content == MARKED else "a"
+    with pytest.raises(PneumoError, match=rf"README\.md lacks the marks <!-- {mark}:start -->"):
+        readme.write_between(mark, "new", page)
+    assert page.read_text() == content

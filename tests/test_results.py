@@ -12,7 +12,6 @@ from pneumo_utils.evaluation.results import (
     format_table,
     load_results,
     save_result,
-    write_between,
 )
 from pneumo_utils.plots.evaluation import plot_beside_published
 
@@ -63,37 +62,6 @@ def test_phantoms_are_marked():
 def test_an_undefined_figure_is_said_to_be_undefined():
     row = make_row() | {"auroc": None}
     assert "| undefined |" in format_table([row])
-
-
-PAGE = "above\n<!-- a:start -->\nold\n<!-- a:end -->\nbetween\n<!-- b:start -->\n<!-- b:end -->\nbelow\n"
-
-
-def test_a_page_gets_a_text_between_the_marks_of_that_name_and_nowhere_else(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(PAGE)
-    write_between("b", "new ± 1", page)
-    expected = PAGE.replace("<!-- b:start -->\n", "<!-- b:start -->\nnew ± 1\n")
-    assert page.read_text(encoding="utf-8") == expected
-    write_between("a", "| a | table |\n| of | lines |", page)
-    assert page.read_text(encoding="utf-8") == expected.replace("old", "| a | table |\n| of | lines |")
-
-
-def test_writing_again_replaces_what_was_written(tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text(PAGE)
-    for text in ("first\n\nand more", "second"):
-        write_between("a", text, page)
-    assert page.read_text() == PAGE.replace("old", "second")
-
-
-@pytest.mark.parametrize("content", ["no marks", "<!-- a:start -->\n", "<!-- a:end -->\n", PAGE])
-def test_a_page_without_both_marks_is_refused_and_left_alone(tmp_path, content):
-    page = tmp_path / "README.md"
-    page.write_text(content)
-    mark = "c" if content == PAGE else "a"
-    with pytest.raises(PneumoError, match=rf"README\.md lacks the marks <!-- {mark}:start -->"):
-        write_between(mark, "new", page)
-    assert page.read_text() == content
 
 
 @pytest.mark.parametrize(

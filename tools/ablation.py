@@ -14,7 +14,7 @@ from pneumo_utils.config import Augmentation, TrainConfig, shorten
 from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
-from pneumo_utils.evaluation.results import format_summary, summarise
+from pneumo_utils.evaluation.results import Summary, build_markdown_table, describe_start, summarise
 from pneumo_utils.models.registry import build_model, count_parameters
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import RECIPES
@@ -151,6 +151,29 @@ def gather_records(folder: Path, path: Path) -> list[dict]:
     records.sort(key=lambda record: (order.index(record["row"]), record["seed"]))
     _write({"runs": records}, path)
     return records
+
+
+def format_summary(summaries: list[Summary]) -> str:
+    """A Markdown table, mean ± spread over seeds."""
+    head = ("run", "start", "seeds", "val AUROC", "stress AUROC", "test AUROC", "test accuracy %")
+    head += ("screening: sensitivity % / specificity %", "AUROC lost by stretch")
+    lines = []
+    for summary in summaries:
+        cells = [f"`{summary.row}`", describe_start(summary.records[0]), len(summary.seeds)]
+        cells += [_show_spread(summary, name) for name in ("val_auroc", "stress_auroc", "test_auroc")]
+        cells.append(_show_spread(summary, "test_accuracy", percent=True))
+        screening = [summary.mean[f"screening_{name}"] for name in ("sensitivity", "specificity")]
+        cells.append(" / ".join(f"{100 * share:.1f}" for share in screening))
+        lines.append([*cells, _show_spread(summary, "stretch_auroc_loss")])
+    return build_markdown_table(head, lines)
+
+
+def _show_spread(summary: Summary, name: str, *, percent: bool = False) -> str:
+    def show(number: float) -> str:
+        return f"{100 * number:.1f}" if percent else f"{number:.4f}"
+
+    mean, spread = show(summary.mean[name]), show(summary.spread[name])
+    return mean if len(summary.seeds) < 2 else f"{mean} ± {spread}"
 
 
 def main(words: list[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.plots.evaluation import plot_beside_published
 from pneumo_utils.plots.style import save_figure
 from pneumo_utils.training.recipes import RECIPES
+from tools.ablation import format_summary
 
 HEAD = re.compile(r"(?s)(?P<badge>\[!\[.*?\)\n).*?# \d\d - (?P<title>[^\n]+)\n+\*\*(?P<question>[^\n]+)\*\*")
 TIME = re.compile(r"(?m)^\*\*Time\*\* (?P<minutes>\d+ minutes?) on (?P<cores>\d+) CPU cores")
@@ -40,7 +41,7 @@ def write_readme(folders: Folders) -> None:
     """
     page = folders.root / "README.md"
     for mark, table in make_tables(folders).items():
-        results.write_between(mark, table, page)
+        write_between(mark, table, page)
     save_figure(plot_beside_published(load_shipped_rows()), folders.root / "results" / "beside_published.png")
 
 
@@ -58,7 +59,7 @@ def make_tables(folders: Folders) -> dict[str, str]:
         "lessons": format_lesson_table(folders),
         "guard": format_guard_table(judged["summary"]),
         "shipped": results.format_table(shipped),
-        "seeds": results.format_summary(results.summarise(records)),
+        "seeds": format_summary(results.summarise(records)),
         "results": results.format_table(rows),
     }
 
@@ -100,6 +101,22 @@ def format_guard_table(summary: dict) -> str:
         shares = " | ".join(f"{share:.1%}".rstrip("%") for share in (1 - rejected, caught, rejected))
         lines.append(f"| {title} | {group['n']:,} | {shares} |")
     return "\n".join(lines)
+
+
+def write_between(mark: str, text: str, page_path: Path) -> None:
+    """Puts generated text between the lines `<!-- MARK:start -->` and `<!-- MARK:end -->` of a Markdown page.
+
+    Raises:
+        PneumoError: The page has no such marks.
+    """
+    start, end = f"<!-- {mark}:start -->", f"<!-- {mark}:end -->"
+    page = page_path.read_text(encoding="utf-8")
+    if start not in page or end not in page:
+        raise PneumoError(
+            f"{page_path.name} lacks the marks {start} and {end}. Add them where the table goes."
+        )
+    before, after = page.split(start)[0], page.split(end)[1]
+    page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -106,15 +106,6 @@ def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
     return ill / (ill + well)
 
 
-def shift_threshold(threshold: float, *, from_prevalence: float, to_prevalence: float) -> float:
-    """Where a threshold on corrected probabilities lies among the uncorrected ones.
-
-    At a prevalence of 10 % a film is to be called pneumonia once its corrected probability is 0.5, say. This
-    is the threshold to give to a model that knows nothing of the correction: the same films are called.
-    """
-    return float(shift_prior(threshold, from_prevalence=to_prevalence, to_prevalence=from_prevalence))
-
-
 def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> dict:
     """What selective prediction (a refer band) does to films that it was not fitted on.
 

@@ -84,7 +84,7 @@ def format_table(rows: list[dict]) -> str:
         cells = [describe_data(row), row["split"], row["n"], f"`{row['model']}`", describe_start(row)]
         cells += [f"{row['threshold']:.3f}", format_percent(row, "accuracy"), format_share(row, "auroc")]
         lines.append([*cells, format_percent(row, "sensitivity"), format_percent(row, "specificity")])
-    return _build_markdown_table(COLUMNS, lines)
+    return build_markdown_table(COLUMNS, lines)
 
 
 def describe_start(row: dict) -> str:
@@ -92,25 +92,10 @@ def describe_start(row: dict) -> str:
     return "ImageNet weights" if row["pretrained"] else "random weights"
 
 
-def _build_markdown_table(head: tuple[str, ...], rows: list[list]) -> str:
+def build_markdown_table(head: tuple[str, ...], rows: list[list]) -> str:
+    """A table in Markdown, no line break at its end."""
     first, *others = (("| " + " | ".join(map(str, cells))).rstrip() + " |" for cells in (head, *rows))
     return "\n".join([first, "|" + " --- |" * len(head), *others])
-
-
-def write_between(mark: str, text: str, page_path: Path) -> None:
-    """Puts generated text between the lines `<!-- MARK:start -->` and `<!-- MARK:end -->` of a Markdown page.
-
-    Raises:
-        PneumoError: The page has no such marks.
-    """
-    start, end = f"<!-- {mark}:start -->", f"<!-- {mark}:end -->"
-    page = page_path.read_text(encoding="utf-8")
-    if start not in page or end not in page:
-        raise PneumoError(
-            f"{page_path.name} lacks the marks {start} and {end}. Add them where the table goes."
-        )
-    before, after = page.split(start)[0], page.split(end)[1]
-    page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -152,7 +137,7 @@ def format_beside_published(rows: list[dict]) -> str:
     confusion = rows[0]["confusion"]
     ill = (confusion["tp"] + confusion["fn"]) / rows[0]["n"]
     lines.append(["calling every film pneumonia", f"{100 * ill:.1f}", "0.500", ""])
-    return _build_markdown_table(("model", "accuracy %", "AUROC", "where"), lines)
+    return build_markdown_table(("model", "accuracy %", "AUROC", "where"), lines)
 
 
 REPOSITORY = Path(__file__).parents[2]
@@ -226,26 +211,3 @@ def get_figures(record: dict) -> dict[str, float]:
         "screening_specificity": test["screening"]["specificity"],
         "stretch_auroc_loss": max(test["stretch_auroc_loss"].values()),
     }
-
-
-def format_summary(summaries: list[Summary]) -> str:
-    """A Markdown table, mean ± spread over seeds."""
-    head = ("run", "start", "seeds", "val AUROC", "stress AUROC", "test AUROC", "test accuracy %")
-    head += ("screening: sensitivity % / specificity %", "AUROC lost by stretch")
-    lines = []
-    for summary in summaries:
-        cells = [f"`{summary.row}`", describe_start(summary.records[0]), len(summary.seeds)]
-        cells += [_show_spread(summary, name) for name in ("val_auroc", "stress_auroc", "test_auroc")]
-        cells.append(_show_spread(summary, "test_accuracy", percent=True))
-        screening = [summary.mean[f"screening_{name}"] for name in ("sensitivity", "specificity")]
-        cells.append(" / ".join(f"{100 * share:.1f}" for share in screening))
-        lines.append([*cells, _show_spread(summary, "stretch_auroc_loss")])
-    return _build_markdown_table(head, lines)
-
-
-def _show_spread(summary: Summary, name: str, *, percent: bool = False) -> str:
-    def show(number: float) -> str:
-        return f"{100 * number:.1f}" if percent else f"{number:.4f}"
-
-    mean, spread = show(summary.mean[name]), show(summary.spread[name])
-    return mean if len(summary.seeds) < 2 else f"{mean} ± {spread}"
