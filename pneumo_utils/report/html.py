@@ -1,7 +1,7 @@
 """Pages as one HTML file each, from Jinja2 templates, that open anywhere without a network.
 
-A page is a template in `templates/` that extends `page.html` and fills its block `sections`; `parts.html` has the
-macros for tables, notes, rows of pictures and lists that open. All text is escaped.
+A page is a template in `templates/` that extends `page.html` and fills its block `sections`; `parts.html` has
+the macros for tables, notes, rows of pictures and lists that open. All text is escaped.
 """
 
 import base64
