@@ -3,7 +3,13 @@
 import pytest
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.results import format_table, load_results, save_result, write_between
+from pneumo_utils.evaluation.results import (
+    format_interval,
+    format_table,
+    load_results,
+    save_result,
+    write_between,
+)
 
 
 def make_row(model="cnn_baseline", split="test", data="chestxray2017", accuracy=0.9):
@@ -83,3 +89,19 @@ def test_a_page_without_both_marks_is_refused_and_left_alone(tmp_path, content):
     with pytest.raises(PneumoError, match=rf"README\.md lacks the marks <!-- {mark}:start -->"):
         write_between(mark, "new", page)
     assert page.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "percent", "expected"),
+    [
+        (0.9124, (0.88, 0.9406), False, "0.912 (0.880 to 0.941)"),
+        (0.9124, [0.88, 0.9406], True, "91.2 % (88.0 % to 94.1 %)"),  # a list, as from a results file
+        (0.0, (0.0, 0.0), False, "0.000 (0.000 to 0.000)"),
+        (0.9124, (None, None), False, "0.912"),
+        (0.9124, None, True, "91.2 %"),
+        (None, (None, None), False, "undefined"),
+        (None, (0.1, 0.2), True, "undefined"),
+    ],
+)
+def test_a_figure_and_its_interval_in_words(value, interval, percent, expected):
+    assert format_interval(value, interval, percent=percent) == expected

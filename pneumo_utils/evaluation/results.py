@@ -76,6 +76,26 @@ def format_table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
+def format_interval(
+    value: float | None, interval: tuple[float | None, float | None] | None, *, percent: bool = False
+) -> str:
+    """A figure with its 95 % interval in words: "0.912 (0.880 to 0.941)", "91.2 % (88.0 % to 94.1 %)".
+
+    Args:
+        value: 0 to 1 as a rule; None where it is undefined, which the text then says.
+        interval: Its ends; None, or None and None, where there is none: the text is then the value alone.
+        percent: Whether to write percent with one decimal place, else shares with three.
+    """
+    if value is None:
+        return "undefined"
+    low, high = (None, None) if interval is None else interval
+
+    def show(share: float) -> str:
+        return f"{100 * share:.1f} %" if percent else f"{share:.3f}"
+
+    return show(value) if low is None else f"{show(value)} ({show(low)} to {show(high)})"
+
+
 def format_percent(row: dict, name: str) -> str:
     """A figure of a row in percent, with its 95 % interval."""
     return _with_interval(row, name, 100, ".1f")
