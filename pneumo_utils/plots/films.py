@@ -185,7 +185,7 @@ def plot_lung_share(shares: dict[str, np.ndarray], *, even_share: float) -> Figu
     axis.axvline(even_share, color="0.3", linestyle=":", label=f"an even map: {even_share:.2f}")
     name_rows(axis, labels)
     axis.set(xlabel="share of the saliency inside the rough lung field", xlim=(0, 1))
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, fontsize=9)
+    figure.legend(loc="outside lower right", fontsize=9)
     return figure
 
 

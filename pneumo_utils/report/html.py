@@ -14,22 +14,29 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from pneumo_utils.evaluation.results import format_interval
+
 MAX_NAMES = 30
 FRAME_COLOUR = "orange"
 
 
 @cache
 def make_environment():
-    """The Jinja2 environment of all pages; a name that the template misspells is an error."""
+    """The Jinja2 environment of all pages; a name that the template misspells is an error.
+
+    Filters: `figure` and `film` take a caption, `interval` the ends of an interval.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters |= {"figure": figure_to_html, "film": film_to_html, "interval": format_interval}
+    return environment
 
 
 def render(template: str, **values) -> str:
@@ -41,6 +48,12 @@ def render(template: str, **values) -> str:
             the date is added.
     """
     return make_environment().get_template(template).render(today=date.today(), **values)
+
+
+def save_page(page: str, path: Path) -> None:
+    """Writes a page; its folder is made on demand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):
@@ -80,7 +93,7 @@ def _embed(picture: Image.Image, caption: str, kind: str, **settings):
     )
 
 
-# What follows goes once no page is built from strings any more.
+# What follows is used by the audit alone and goes once its page is a template.
 
 
 def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
@@ -88,19 +101,9 @@ def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
     return str(film_to_html(film, caption, boxes=boxes))
 
 
-def make_figure(figure, caption: str) -> str:
-    """As `figure_to_html`, as plain text."""
-    return str(figure_to_html(figure, caption))
-
-
 def make_table(head: list[str], rows: list[list]) -> str:
     """An HTML table; the first cell of a row names it. Text is escaped, whole numbers get commas."""
     return str(make_environment().get_template("parts.html").module.table(head, rows))
-
-
-def make_paragraph(text: str) -> str:
-    """Plain text as a paragraph."""
-    return f"<p>{escape(text)}</p>"
 
 
 def make_note(text: str) -> str:
