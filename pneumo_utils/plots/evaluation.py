@@ -21,6 +21,7 @@ from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accurac
 from pneumo_utils.evaluation.results import PUBLISHED
 from pneumo_utils.evaluation.robustness import CORRUPTIONS, CURVE_FIGURES, corrupt_films
 from pneumo_utils.evaluation.subgroups import FIGURES
+from pneumo_utils.plots.films import GREY
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
 from pneumo_utils.training.thresholds import ReferBand
 
@@ -155,8 +156,7 @@ def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> 
     Above each panel: how well its films are ranked, which no threshold enters, the accuracy at this
     threshold, and the highest accuracy that any threshold gives.
     """
-    size = (4.8 * len(predictions), 3.1)
-    figure, axes = plt.subplots(1, len(predictions), figsize=size, squeeze=False)
+    figure, axes = plt.subplots(1, len(predictions), figsize=(4.8 * len(predictions), 3.1), squeeze=False)
     for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
         _draw_probs(axis, p, threshold=threshold)
         figures = compute_metrics(p.labels, p.probs, threshold=threshold)
@@ -172,8 +172,7 @@ def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> 
 @styled
 def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure:
     """Where films go to a person: a panel for each band over films that it was not fitted on."""
-    size = (3.3 * len(bands), 2.9)
-    figure, axes = plt.subplots(1, len(bands), figsize=size, sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(bands), figsize=(3.3 * len(bands), 2.9), sharey=True, squeeze=False)
     for axis, band in zip(axes[0], bands, strict=True):
         _draw_probs(axis, predictions)
         ends = band.limits[0], 1 - band.limits[1]  # of NORMAL's range and of PNEUMONIA's
@@ -256,7 +255,7 @@ def plot_corruptions(dataset: XrayDataset, index: int, *, severities=(0, 1, 3, 5
         column[0].set_title(name, fontsize=11)
         for axis, severity in zip(column, severities, strict=True):
             shown = corrupt_films(film, name, severity=severity) if severity else film
-            axis.imshow(shown[0], cmap="gray", vmin=0, vmax=255)
+            axis.imshow(shown[0], **GREY)
             axis.set(xticks=[], yticks=[])
             if severity:
                 axis.set_xlabel(f"{corruption.strengths[severity - 1]:g}", fontsize=9)

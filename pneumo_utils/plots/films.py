@@ -11,6 +11,8 @@ from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
 
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # of a film, uint8
+
 
 def _make_sheet(count: int, columns: int, *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     """A figure with places without frames, row by row; `size` is that of one in inches."""
@@ -21,17 +23,13 @@ def _make_sheet(count: int, columns: int, *, size: tuple[float, float]) -> tuple
     return figure, list(axes.flat)
 
 
-def _draw_film(axis: Axes, film: np.ndarray) -> None:
-    axis.imshow(film, cmap="gray", vmin=0, vmax=255)
-
-
 @styled
 def show_films(dataset: XrayDataset, index, *, titles: list[str] | None = None, columns: int = 6) -> Figure:
     """A sheet of films of a dataset, each with its text; its class if there is none."""
     figure, axes = _make_sheet(len(index), columns, size=(1.5, 1.8))
     for position, film in enumerate(index):
         label = dataset.labels[film]
-        _draw_film(axes[position], dataset.images[film])
+        axes[position].imshow(dataset.images[film], **GREY)
         text = titles[position] if titles else CLASS_NAMES[label]
         axes[position].set_title(text, fontsize=8, color=COLOURS[label])
     set_title(figure, "", synthetic=dataset.is_synthetic)
@@ -45,7 +43,7 @@ def show_pictures(pictures: dict[str, np.ndarray]) -> Figure:
     size = (1.9 * sum(widths), 2.3)
     figure, axes = plt.subplots(1, len(widths), figsize=size, squeeze=False, width_ratios=widths)
     for axis, (title, picture) in zip(axes.flat, pictures.items(), strict=True):
-        _draw_film(axis, picture)
+        axis.imshow(picture, **GREY)
         axis.set_title(title, fontsize=9)
         axis.axis("off")
     return figure
@@ -147,7 +145,7 @@ def show_saliency(
     for position, film in enumerate(index):
         plain, under = axes[2 * position : 2 * position + 2]
         for axis in (plain, under):
-            _draw_film(axis, dataset.images[film])
+            axis.imshow(dataset.images[film], **GREY)
         under.imshow(saliency[position], cmap=COLOUR_MAP, vmin=0, vmax=1, alpha=OPACITY * saliency[position])
         if outline:
             under.contour(make_lung_mask(dataset.image_size), levels=[0.5], colors="white", linewidths=0.7)

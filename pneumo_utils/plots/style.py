@@ -90,8 +90,7 @@ def name_rows(axis: Axes, names: list[str], **settings) -> None:
 def save_figure(figure: Figure, path: Path) -> Path:
     """Writes a figure as PNG that holds its description too; the folder is made on demand."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    description = {"Description": describe_figure(figure)}
-    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=description)
+    figure.savefig(path, dpi=150, bbox_inches="tight", metadata={"Description": describe_figure(figure)})
     return path
 
 
