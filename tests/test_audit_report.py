@@ -79,7 +79,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(audit):
 def test_the_template_goes_into_the_wheel():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert wheel["packages"] == ["pneumo_utils"] and "exclude" not in wheel  # with all that lies in it
-    assert (ROOT / "pneumo_utils/page/page.html").is_file()
+    assert (ROOT / "pneumo_utils/report/templates/page.html").is_file()
 
 
 def test_the_page_says_what_the_figures_say(audit):

@@ -1,61 +1,43 @@
-"""Figures of a network from inside and of its training: what is drawn where, and the mark of phantoms."""
+"""Figures of a training and of recipes: what is drawn where."""
 
 import numpy as np
 import pytest
-import torch
 from conftest import read_texts
-from matplotlib.patches import Rectangle
 
-from pneumo_utils.evaluation.metrics import Predictions
-from pneumo_utils.models.cnn import ReceptiveField
-from pneumo_utils.plots.evaluation import plot_positions
-from pneumo_utils.plots.films import plot_channels, show_receptive_field
-from pneumo_utils.plots.style import COLOURS
-from pneumo_utils.plots.training import plot_losses, plot_lr_schedule
+from pneumo_utils.evaluation.results import Summary, get_figures
+from pneumo_utils.plots.training import (
+    plot_ablation,
+    plot_history,
+    plot_losses,
+    plot_lr_curve,
+    plot_lr_schedule,
+)
+from pneumo_utils.training.lr_finder import LrCurve
+from pneumo_utils.training.resume import EpochRecord
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
-FIELDS = {
-    "2 blocks": ReceptiveField(7, (8, 8), np.eye(16)),
-    "4 blocks": ReceptiveField(19, (8, 8), np.ones((16, 16))),
-}
+
+CURVE = LrCurve(np.array([1e-5, 1e-3, 1e-1, 1.0]), np.array([0.7, 0.6, 0.2, 0.9]), 1e-3)
+HISTORY = [EpochRecord(i, "all", 0.1, 0.7, 0.6, 0.8 + i / 100, 0.75, i == 2, 1.0) for i in (1, 2, 3)]
+
+
 LOSSES = {
     "bare": {"train": np.array([0.7, 0.1]), "val": np.array([0.7, 0.9])},
     "cured": {"train": np.array([0.5])},
 }
-NAMES = np.array(list("abcde"))
-FILMS = Predictions(np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.3, 0.2, 0.4, 0.45]), NAMES, NAMES)
 
 
-@pytest.mark.parametrize("synthetic", [True, False])
-def test_phantoms_are_marked(synthetic):
-    shared = {"title": "t", "synthetic": synthetic}
-    for figure in (
-        show_receptive_field(torch.zeros(16, 16), FIELDS, **shared),
-        plot_channels({"before": torch.zeros(2, 3, 4, 4)}, **shared),
-        plot_losses(LOSSES, **shared),
-        plot_positions({"plain": FILMS}, threshold=0.5, **shared),
-    ):
-        assert ("SYNTHETIC" in read_texts(figure)) == synthetic
+def test_the_history_marks_the_epoch_that_is_kept():
+    assert "kept: epoch 2" in read_texts(plot_history(HISTORY, title="t"))
 
 
-def test_each_depth_has_its_square_about_the_same_pixel():
-    figure = show_receptive_field(torch.zeros(16, 16), FIELDS, title="t")
-    boxes = [next(p for p in axis.patches if isinstance(p, Rectangle)) for axis in figure.axes]
-    # Pixel 8 lies in the middle of 7 pixels from 4.5 and of 19 from -1.5.
-    assert [(box.get_x(), box.get_y(), box.get_width()) for box in boxes] == [(4.5, 4.5, 7), (-1.5, -1.5, 19)]
-    assert figure.axes[1].get_xlim() == (-0.5, 15.5)  # a square larger than the film does not shrink it
-    assert "2 blocks\n7 x 7 pixels" in read_texts(figure)
-    assert np.array_equal(figure.axes[0].images[1].get_array(), np.eye(16))
-
-
-def test_each_channel_has_a_box_about_its_median():
-    values = torch.zeros(2, 3, 1, 2)  # two films of two pixels, three channels
-    values[:, 1] = 5
-    values[:, 2, 0] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    axis = plot_channels({"before": values}, title="t").axes[0]
-    medians = [line.get_ydata()[0] for line in axis.lines if line.get_color() == COLOURS[1]]
-    assert medians == [0, 5, 2.5]
+def test_the_curve_of_rates_is_drawn_over_a_logarithmic_axis_with_its_suggestion():
+    axis = plot_lr_curve(CURVE, title="t").axes[0]
+    curve, mark = axis.lines
+    assert axis.get_xscale() == "log"
+    assert np.array_equal(curve.get_xdata(), CURVE.lrs) and np.array_equal(curve.get_ydata(), CURVE.losses)
+    assert list(mark.get_xdata()) == [1e-3, 1e-3] and "steepest at 1.0e-03" in read_texts(axis.figure)
 
 
 def test_the_schedule_shows_the_head_and_a_lowest_block_with_another_rate():
@@ -77,10 +59,36 @@ def test_losses_are_drawn_by_epoch_on_one_scale():
     assert first.get_title() == "bare" and "val" in read_texts(first.figure)
 
 
-def test_positions_tell_the_ranking_from_the_place_of_the_threshold():
-    axis = plot_positions({"plain": FILMS}, threshold=0.5, title="t").axes[0]
-    # Of 3 x 2 pairs (.2, .3) alone is ranked wrongly. At 0.5 all are called normal, and 2 of 5 are. Called
-    # pneumonia from .4 on, or from .2 on, one film is wrong.
-    assert axis.get_title() == f"plain: AUROC {5 / 6:.2f}\naccuracy 40%, at the best threshold 80%"
-    assert list(axis.lines[0].get_xdata()) == [0.5, 0.5]
-    assert sum(bar.get_height() for bar in axis.patches) == 5
+def make_summary(row: str, aurocs: list[tuple[float, float, float]]) -> Summary:
+    """Seeds with their AUROC on validation, stressed validation and test."""
+    screening = {"sensitivity": 1.0, "specificity": 0.5}
+    rest = {"accuracy": 0.9, "screening": screening, "stretch_auroc_loss": {"wider": 0.0}}
+    records = tuple(
+        {"val": {"auroc": val, "stress_auroc": stress, "accuracy": 0.9}, "test": {"auroc": test} | rest}
+        for val, stress, test in aurocs
+    )
+    figures = [get_figures(record) for record in records]
+    mean = {name: sum(figure[name] for figure in figures) / len(figures) for name in figures[0]}
+    return Summary(row, tuple(range(len(records))), mean, dict.fromkeys(mean, 0.0), records)
+
+
+def test_the_ablation_shows_a_dot_a_seed_and_a_bar_for_the_mean():
+    summaries = [
+        make_summary("first", [(0.99, 0.95, 0.96), (0.97, 0.91, 0.94)]),
+        make_summary("second", [(0.90, 0.80, 0.85)]),
+    ]
+    axis = plot_ablation(summaries, title="seeds").axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["first", "second"]
+    assert axis.yaxis_inverted()  # the first row is on top
+    drawn = [[tuple(np.round(place, 3)) for place in part.get_offsets()] for part in axis.collections]
+    # For each kind of film the bars of both rows, then the dots of each row.
+    for offset, bars, first, second in zip(
+        (-0.22, 0, 0.22), drawn[::3], drawn[1::3], drawn[2::3], strict=True
+    ):
+        assert {y for _, y in bars} == {offset, round(1 + offset, 3)}
+        assert {y for _, y in first} == {offset} and {y for _, y in second} == {round(1 + offset, 3)}
+    expected = [[0.98, 0.90], [0.99, 0.97], [0.90], [0.93, 0.80], [0.95, 0.91], [0.80]]
+    expected += [[0.95, 0.85], [0.96, 0.94], [0.85]]
+    assert [[x for x, _ in part] for part in drawn] == expected
+    texts = read_texts(axis.figure)
+    assert all(word in texts for word in ("validation", "stressed validation", "official test", "AUROC"))

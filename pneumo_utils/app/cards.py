@@ -127,12 +127,14 @@ def build_film_page(
     """
     limits = checkpoint.refer_limits
     refer_range = limits and find_refer_range(limits, prediction.threshold)
-    sections = {"Answer": STYLE + make_card(prediction, refer_range=refer_range)}
-    if picture is not None:
-        sections["Film"] = _show_film(picture, saliency)
-    sections["Model"] = _describe_model(checkpoint)
-    return html.build_document(
-        "A film and what a model says of it", subtitle=prediction.path + ".", sections=sections
+    return html.render(
+        "film.html",
+        title="A film and what a model says of it",
+        subtitle=f"{prediction.path}.",
+        card=STYLE + make_card(prediction, refer_range=refer_range),
+        picture=picture,
+        blended=None if picture is None else blend(picture, saliency),
+        facts=_list_facts(checkpoint),
     )
 
 
@@ -155,18 +157,7 @@ def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = OPACITY
     return np.array(Image.alpha_composite(film, Image.fromarray(colours)).convert("RGB"))
 
 
-def _show_film(picture: np.ndarray, saliency: np.ndarray) -> str:
-    pair = [
-        html.make_image(picture, "The film"),
-        html.make_image(blend(picture, saliency), "What speaks for pneumonia in it (Grad-CAM)"),
-    ]
-    return html.make_row(pair, kind="wider") + html.make_note(
-        "The colours show where the model found something that speaks for pneumonia, in coarse cells, the "
-        "brightest of this film in yellow. They do not show how much, and they do not show that it is right."
-    )
-
-
-def _describe_model(checkpoint: Checkpoint) -> str:
+def _list_facts(checkpoint: Checkpoint) -> list[list[str]]:
     rows = [
         ["name", checkpoint.model_name],
         ["learnt from", checkpoint.source],
@@ -180,7 +171,4 @@ def _describe_model(checkpoint: Checkpoint) -> str:
         rows.append([f"goes to a person (errors of {REFER_ALPHA:.0%})", f"{low:.3f} to {high:.3f}"])
     if "auroc" in checkpoint.val_metrics:
         rows.append(["AUROC on validation films", f"{checkpoint.val_metrics['auroc']:.3f}"])
-    return html.make_table(["", "value"], rows) + html.make_note(
-        "The model learnt from the films of one collection and knows two words. It knows nothing of other "
-        "hospitals, other ages or any other disease."
-    )
+    return rows

@@ -1,16 +1,16 @@
-"""Figures of an evaluation: curves, confusion, probabilities, published models."""
+"""Figures of an evaluation: curves, confusion, probabilities, published models, robustness, subgroups."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.compare import Comparison
 from pneumo_utils.evaluation.curves import (
-    Band,
     compute_chance_ece,
     compute_decision_curve,
     compute_precision_recall_band,
@@ -19,297 +19,269 @@ from pneumo_utils.evaluation.curves import (
 )
 from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accuracy, compute_metrics
 from pneumo_utils.evaluation.results import PUBLISHED
-from pneumo_utils.plots.style import COLOURS, STYLE, mark_synthetic
+from pneumo_utils.evaluation.robustness import CORRUPTIONS, CURVE_FIGURES, corrupt_films
+from pneumo_utils.evaluation.subgroups import FIGURES
+from pneumo_utils.plots.films import GREY
+from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
 from pneumo_utils.training.thresholds import ReferBand
 
 
-def plot_roc(
-    predictions: dict[str, Predictions],
-    *,
-    thresholds: dict[str, float],
-    title: str,
-    synthetic: bool = False,
-) -> Figure:
-    """ROC curves of several models with their 95 % bands, each with a mark at its threshold.
+@styled
+def plot_roc(predictions: dict[str, Predictions], *, thresholds: dict[str, float]) -> Figure:
+    """ROC curves of models on the same films, by name, each with its 95 % band and a dot at its threshold.
 
-    Args:
-        predictions: By model name, on the same films of both classes; those of one patient get no band.
-        thresholds: By model name.
-        title: Of the figure.
-        synthetic: Whether to mark it.
+    Films of one patient get no band.
     """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.6, 5.0), layout="constrained")
-        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
-            if p.num_patients > 1:
-                _shade(axis, compute_roc_band(p), colour)
-            false_alarms, sensitivity, _ = roc_curve(p.labels, p.probs)
-            figures = compute_metrics(p.labels, p.probs, threshold=thresholds[name])
-            axis.plot(false_alarms, sensitivity, color=colour, label=f"{name}, AUROC {figures['auroc']:.3f}")
-            axis.plot(1 - figures["specificity"], figures["sensitivity"], "o", color=colour, markersize=9)
-        axis.plot([0, 1], [0, 1], ":", color="0.5", label="chance")
-        axis.set(
-            xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02)
-        )
-        axis.set_title(mark_synthetic(title, synthetic))
-        mark = "dot: the threshold chosen on validation"
-        axis.legend(loc="lower right", title=mark, fontsize=9, title_fontsize=9)
+    figure, axis = plt.subplots(figsize=(5.6, 5.0))
+    for name, p, colour in with_colours(predictions):
+        if p.num_patients > 1:
+            band = compute_roc_band(p)
+            axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
+        false_alarms, sensitivity, _ = roc_curve(p.labels, p.probs)
+        figures = compute_metrics(p.labels, p.probs, threshold=thresholds[name])
+        axis.plot(false_alarms, sensitivity, color=colour, label=f"{name}, AUROC {figures['auroc']:.3f}")
+        axis.plot(1 - figures["specificity"], figures["sensitivity"], "o", color=colour, markersize=9)
+    axis.plot([0, 1], [0, 1], ":", color="0.5", label="chance")
+    axis.set(xlabel="false alarms: 1 - specificity", ylabel="sensitivity", xlim=(-0.02, 1), ylim=(0, 1.02))
+    mark = "dot: the threshold chosen on validation"
+    axis.legend(loc="lower right", title=mark, fontsize=9, title_fontsize=9)
     return figure
 
 
-def plot_precision_recall(
-    predictions: dict[str, Predictions], *, title: str, synthetic: bool = False
-) -> Figure:
-    """Precision over recall of several models, with their 95 % bands.
-
-    Args:
-        predictions: By model name, on the same films of both classes and of two patients or more.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.6, 5.0), layout="constrained")
-        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
-            band = compute_precision_recall_band(p)
-            _shade(axis, band, colour)
-            auprc = compute_metrics(p.labels, p.probs, threshold=0.5)["auprc"]
-            axis.step(band.x, band.value, where="pre", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
-        share = float(np.mean(next(iter(predictions.values())).labels))
-        axis.axhline(share, linestyle=":", color="0.5", label=f"chance: {share:.0%} of the films are ill")
-        axis.set(xlabel="recall: share of the ill that is found", xlim=(0, 1.01), ylim=(0, 1.02))
-        axis.set_ylabel("precision: share of the alarms that is right")
-        axis.set_title(mark_synthetic(title, synthetic))
-        axis.legend(loc="lower left", fontsize=9)
+@styled
+def plot_precision_recall(predictions: dict[str, Predictions]) -> Figure:
+    """Precision over recall with 95 % bands, by model name, on the same films of two patients or more."""
+    figure, axis = plt.subplots(figsize=(5.6, 5.0))
+    for name, p, colour in with_colours(predictions):
+        band = compute_precision_recall_band(p)
+        axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
+        auprc = compute_metrics(p.labels, p.probs, threshold=0.5)["auprc"]
+        axis.step(band.x, band.value, where="pre", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
+    share = float(np.mean(p.labels))
+    axis.axhline(share, linestyle=":", color="0.5", label=f"chance: {share:.0%} of the films are ill")
+    axis.set(xlabel="recall: share of the ill that is found", xlim=(0, 1.01), ylim=(0, 1.02))
+    axis.set_ylabel("precision: share of the alarms that is right")
+    axis.legend(loc="lower left", fontsize=9)
     return figure
 
 
-def _shade(axis: Axes, band: Band, colour: str) -> None:
-    axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
-
-
-def plot_reliability(predictions: dict[str, Predictions], *, title: str, synthetic: bool = False) -> Figure:
-    """How often films of a stated probability are ill, with Wilson's 95 % intervals.
-
-    Args:
-        predictions: By model name.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(5.6, 5.0), layout="constrained")
-        axis.plot([0, 1], [0, 1], ":", color="0.5", label="taken at its word")
-        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
-            bins = compute_reliability(p)
-            mean, share = (np.array([getattr(b, field) for b in bins]) for field in ("mean_prob", "share"))
-            ends = np.abs([[b.low for b in bins], [b.high for b in bins]] - share)
-            ece = compute_metrics(p.labels, p.probs, threshold=0.5)["ece"]
-            label = f"{name}, ECE {ece:.3f} (by chance alone {compute_chance_ece(p):.3f})"
-            axis.errorbar(
-                mean, share, yerr=ends, fmt="o-", markersize=5, capsize=2, color=colour, label=label
-            )
-        axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
-        axis.set_title(mark_synthetic(title, synthetic))
-        figure.legend(loc="outside lower center", fontsize=9)
+@styled
+def plot_reliability(predictions: dict[str, Predictions]) -> Figure:
+    """Reliability diagram: how often films of a stated probability are ill, with Wilson's 95 % intervals."""
+    figure, axis = plt.subplots(figsize=(5.6, 5.0))
+    axis.plot([0, 1], [0, 1], ":", color="0.5", label="taken at its word")
+    for name, p, colour in with_colours(predictions):
+        bins = compute_reliability(p)
+        said = np.array([b.mean_prob for b in bins])
+        share = np.array([b.share for b in bins])
+        ends = np.abs([[b.low for b in bins], [b.high for b in bins]] - share)
+        ece = compute_metrics(p.labels, p.probs, threshold=0.5)["ece"]
+        label = f"{name}, ECE {ece:.3f} (by chance alone {compute_chance_ece(p):.3f})"
+        axis.errorbar(said, share, yerr=ends, fmt="o-", markersize=5, capsize=2, color=colour, label=label)
+    axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
+    figure.legend(loc="outside lower center", fontsize=9)
     return figure
 
 
-def plot_decision_curve(
-    predictions: dict[str, Predictions], *, title: str, synthetic: bool = False
-) -> Figure:
-    """Net benefit of acting on each model, against treating all and treating none.
-
-    Args:
-        predictions: By model name, on the same films.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
-        for (name, p), colour in zip(predictions.items(), COLOURS, strict=False):
-            curve = compute_decision_curve(p)
-            axis.plot(curve.thresholds, curve.model, color=colour, label=name)
-        axis.plot(curve.thresholds, curve.treat_all, "--", color="0.4", label="treat all")
-        axis.axhline(0, linestyle=":", color="0.4", label="treat none")
-        top = float(np.mean(next(iter(predictions.values())).labels))
-        axis.set(xlabel="probability from which one would treat", ylim=(-0.1, 1.1 * top + 0.02))
-        axis.set_ylabel("net benefit,\nfound pneumonias per film")
-        axis.set_title(mark_synthetic(title, synthetic))
-        axis.legend(fontsize=9, loc="lower left")
+@styled
+def plot_decision_curve(predictions: dict[str, Predictions]) -> Figure:
+    """Net benefit of acting on each model, against treating all and treating none."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.6))
+    for name, p, colour in with_colours(predictions):
+        curve = compute_decision_curve(p)
+        axis.plot(curve.thresholds, curve.model, color=colour, label=name)
+    axis.plot(curve.thresholds, curve.treat_all, "--", color="0.4", label="treat all")
+    axis.axhline(0, linestyle=":", color="0.4", label="treat none")
+    axis.set(xlabel="probability from which one would treat", ylim=(-0.1, 1.1 * np.mean(p.labels) + 0.02))
+    axis.set_ylabel("net benefit,\nfound pneumonias per film")
+    axis.legend(fontsize=9, loc="lower left")
     return figure
 
 
-def plot_comparisons(comparisons: list[Comparison], *, title: str, synthetic: bool = False) -> Figure:
-    """The difference of each pair of models with its interval; real ones filled, the others hollow.
+@styled
+def plot_comparisons(comparisons: list[Comparison]) -> Figure:
+    """The differences of `compare_all` with their intervals; real ones filled, the others hollow."""
+    figure, axis = plt.subplots(figsize=(8, 1.3 + 0.45 * len(comparisons)))
+    for place, row in enumerate(comparisons):
+        d, colour = row.difference, COLOURS[0 if row.difference.metric == "auroc" else 1]
+        draw_interval(axis, place, d.value, interval=(d.low, d.high), colour=colour, filled=row.is_real)
+    axis.axvline(0, color="0.5", linestyle=":")
+    names = [f"{row.difference.metric}: {row.second}\nminus {row.first}" for row in comparisons]
+    name_rows(axis, names, fontsize=9)
+    axis.set_xlabel("difference with its 95 % interval")
+    return figure
 
-    Args:
-        comparisons: From `compare_all`.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        height = 1.3 + 0.45 * len(comparisons)
-        figure, axis = plt.subplots(figsize=(8, height), layout="constrained")
-        for place, row in enumerate(comparisons):
-            d, colour = row.difference, COLOURS[0 if row.difference.metric == "auroc" else 1]
-            axis.plot([d.low, d.high], [place, place], color=colour)
-            axis.plot(d.value, place, "o", color=colour, fillstyle="full" if row.is_real else "none")
-        axis.axvline(0, color="0.5", linestyle=":")
-        names = [f"{row.difference.metric}: {row.second}\nminus {row.first}" for row in comparisons]
-        axis.set_yticks(range(len(comparisons)), names, fontsize=9)
-        axis.set(xlabel="difference with its 95 % interval", ylim=(len(comparisons) - 0.5, -0.5))
-        axis.set_title(mark_synthetic(title, synthetic))
+
+@styled
+def plot_confusion(predictions: Predictions, *, threshold: float) -> Figure:
+    """Confusion matrix: the four kinds of outcome as counts and shares of the true class."""
+    counts = confusion_matrix(predictions.labels, predictions.probs >= threshold, labels=[0, 1])
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure, axis = plt.subplots(figsize=(4.2, 3.6))
+    axis.grid(False)
+    display = ConfusionMatrixDisplay(shares, display_labels=CLASS_NAMES)
+    display.plot(ax=axis, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1, "aspect": "auto"})
+    for place, text in np.ndenumerate(display.text_):
+        text.set(text=f"{counts[place]}\n{shares[place]:.1%}", fontsize=12)
+    axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
     return figure
 
 
 PROB_BINS = np.linspace(0, 1, 31)
 
 
-def plot_confusion(
-    predictions: Predictions, *, threshold: float, title: str, synthetic: bool = False
-) -> Figure:
-    """The four kinds of outcome as a table of counts and shares of the true class."""
-    confusion = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)["confusion"]
-    counts = np.array([[confusion["tn"], confusion["fp"]], [confusion["fn"], confusion["tp"]]])
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    texts = [
-        [f"{n}\n{share:.1%}" for n, share in zip(*row, strict=True)]
-        for row in zip(counts, shares, strict=True)
-    ]
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, axis = plt.subplots(figsize=(4.2, 3.6))
-        sns.heatmap(
-            shares,
-            annot=texts,
-            fmt="",
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            cbar=False,
-            ax=axis,
-            xticklabels=CLASS_NAMES,
-            yticklabels=CLASS_NAMES,
-            annot_kws={"fontsize": 12},
-        )
-        axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
-        axis.set_title(mark_synthetic(title, synthetic))
-    return figure
-
-
-def plot_probs(predictions: Predictions, *, threshold: float, title: str, synthetic: bool = False) -> Figure:
-    """How a model's probabilities are spread in each class, with its threshold."""
-    with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(6.5, 3.2))
-        for label, name in enumerate(CLASS_NAMES):
-            axis.hist(
-                predictions.probs[predictions.labels == label],
-                PROB_BINS,
-                color=COLOURS[label],
-                alpha=0.6,
-                label=name,
-            )
+def _draw_probs(axis: Axes, predictions: Predictions, *, threshold: float | None = None) -> None:
+    for label, name in enumerate(CLASS_NAMES):
+        probs = predictions.probs[predictions.labels == label]
+        axis.hist(probs, PROB_BINS, color=COLOURS[label], alpha=0.6, label=name)
+    if threshold is not None:
         axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
-        axis.set(xlabel="P(pneumonia)", ylabel="films")
-        axis.set_title(mark_synthetic(title, synthetic))
-        axis.legend()
+    axis.set_xlabel("P(pneumonia)")
+
+
+@styled
+def plot_probs(predictions: Predictions, *, threshold: float) -> Figure:
+    """How a model's probabilities are spread in each class, with its threshold."""
+    figure, axis = plt.subplots(figsize=(6.5, 3.2))
+    _draw_probs(axis, predictions, threshold=threshold)
+    axis.set_ylabel("films")
+    axis.legend()
     return figure
 
 
-def plot_refer_bands(
-    bands: list[ReferBand], predictions: Predictions, *, title: str, synthetic: bool = False
-) -> Figure:
-    """Where films go to a person: the probabilities of each class, a panel for each band.
-
-    Args:
-        bands: From `fit_refer_band`, 1 or more.
-        predictions: Of films that they were not fitted on.
-        title: Of the figure.
-        synthetic: Whether to mark it.
-    """
-    with plt.rc_context(STYLE):
-        size = (3.3 * len(bands), 3.2)
-        figure, axes = plt.subplots(
-            1, len(bands), figsize=size, sharey=True, squeeze=False, layout="constrained"
-        )
-        for axis, band in zip(axes[0], bands, strict=True):
-            for label, name in enumerate(CLASS_NAMES):
-                shown = predictions.probs[predictions.labels == label]
-                axis.hist(shown, PROB_BINS, color=COLOURS[label], alpha=0.6, label=name)
-            ends = band.limits[0], 1 - band.limits[1]  # of NORMAL's range and of PNEUMONIA's
-            axis.axvspan(min(ends), max(ends), color="0.6", alpha=0.5, label="to a person")
-            kind = "both classes" if ends[1] <= ends[0] else "no class"
-            axis.set_title(f"{band.alpha:.0%} stated: {min(ends):.3f} to {max(ends):.3f},\n{kind} in the set")
-            axis.set(xlabel="P(pneumonia)", xlim=(0, 1), yscale="symlog")
-        axes[0, 0].set_ylabel("films, logarithmic")
-        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-def plot_positions(
-    predictions: dict[str, Predictions], *, threshold: float, title: str, synthetic: bool = False
-) -> Figure:
+@styled
+def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> Figure:
     """Where the probabilities of several sets of films lie about one threshold, one panel a set.
 
     Above each panel: how well its films are ranked, which no threshold enters, the accuracy at this
     threshold, and the highest accuracy that any threshold gives.
-
-    Args:
-        predictions: By the name of the set.
-        threshold: Call it pneumonia when prob >= threshold.
-        title: Of the figure.
-        synthetic: Whether to mark it.
     """
-    with plt.rc_context(STYLE):
-        size = (4.8 * len(predictions), 3.4)
-        figure, axes = plt.subplots(1, len(predictions), figsize=size, squeeze=False, layout="constrained")
-        for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
-            for label, kind in enumerate(CLASS_NAMES):
-                axis.hist(p.probs[p.labels == label], PROB_BINS, color=COLOURS[label], alpha=0.6, label=kind)
-            axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:g}")
-            figures = compute_metrics(p.labels, p.probs, threshold=threshold)
-            highest = compute_highest_accuracy(p.labels, p.probs)
-            axis.set_title(
-                f"{name}: AUROC {figures['auroc']:.2f}\n"
-                f"accuracy {figures['accuracy']:.0%}, at the best threshold {highest:.0%}",
-                fontsize=10,
-            )
-            axis.set(xlabel="P(pneumonia)", ylabel="films")
-        axes[0, 0].legend(fontsize=9)
-        figure.suptitle(mark_synthetic(title, synthetic), fontsize=12)
+    figure, axes = plt.subplots(1, len(predictions), figsize=(4.8 * len(predictions), 3.1), squeeze=False)
+    for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
+        _draw_probs(axis, p, threshold=threshold)
+        figures = compute_metrics(p.labels, p.probs, threshold=threshold)
+        highest = compute_highest_accuracy(p.labels, p.probs)
+        title = f"{name}: AUROC {figures['auroc']:.2f}\n"
+        title += f"accuracy {figures['accuracy']:.0%}, at the best threshold {highest:.0%}"
+        axis.set_title(title, fontsize=10)
+        axis.set_ylabel("films")
+    axes[0, 0].legend(fontsize=9)
     return figure
 
 
-TITLE = "The official test split: ours with 95 % intervals, beside published figures"
+@styled
+def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure:
+    """Where films go to a person: a panel for each band over films that it was not fitted on."""
+    figure, axes = plt.subplots(1, len(bands), figsize=(3.3 * len(bands), 2.9), sharey=True, squeeze=False)
+    for axis, band in zip(axes[0], bands, strict=True):
+        _draw_probs(axis, predictions)
+        ends = band.limits[0], 1 - band.limits[1]  # of NORMAL's range and of PNEUMONIA's
+        axis.axvspan(min(ends), max(ends), color="0.6", alpha=0.5, label="to a person")
+        kind = "both classes" if ends[1] <= ends[0] else "no class"
+        axis.set_title(f"{band.alpha:.0%} stated: {min(ends):.3f} to {max(ends):.3f},\n{kind} in the set")
+        axis.set(xlim=(0, 1), yscale="symlog")
+    axes[0, 0].set_ylabel("films, logarithmic")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
 
-def plot_beside_published(rows: list[dict], *, title: str = TITLE) -> Figure:
-    """Accuracy and AUROC on the official test split: ours with 95 % intervals, published ones as dots.
-
-    Args:
-        rows: Of the official test split, 1 or more, from `evaluate`.
-        title: Of the figure.
-    """
+@styled
+def plot_beside_published(rows: list[dict]) -> Figure:
+    """Accuracy and AUROC on the official test split: rows of `evaluate` beside published figures as dots."""
     names = [f"ours: {row['model']}" for row in rows] + [other.name for other in PUBLISHED]
-    with plt.rc_context(STYLE):
-        size = (10, 1.3 + 0.36 * len(names))
-        figure, (left, right) = plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")
-        for axes, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
-            for place, row in enumerate(rows):
-                axes.plot(row["intervals"][metric], [place, place], color=COLOURS[0])
-                _mark(axes, place, row[metric], form, COLOURS[0])
-            for place, other in enumerate(PUBLISHED, start=len(rows)):
-                _mark(axes, place, getattr(other, metric), form, "0.45")
-            axes.margins(x=0.1)  # room for the numbers
-        left.xaxis.set_major_formatter(lambda share, _position: f"{100 * share:.0f}")
-        left.set(xlabel="accuracy %", yticks=range(len(names)), yticklabels=names)
-        left.set_ylim(len(names) - 0.4, -0.8)
-        right.set(xlabel="AUROC")
-        figure.suptitle(title, fontsize=12)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1 + 0.36 * len(names)), sharey=True)
+    above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+    for axis, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
+        ours = [(row[metric], row["intervals"][metric], COLOURS[0]) for row in rows]
+        published = [(getattr(other, metric), (None, None), "0.45") for other in PUBLISHED]
+        for place, (value, interval, colour) in enumerate(ours + published):
+            draw_interval(axis, place, value, interval=interval, colour=colour)
+            axis.annotate(f"{value:{form}}", (value, place), **above)
+        axis.margins(x=0.1)  # room for the numbers
+    left.xaxis.set_major_formatter(lambda share, _position: f"{100 * share:.0f}")
+    name_rows(left, names)
+    left.set(xlabel="accuracy %", ylim=(len(names) - 0.4, -0.8))
+    right.set_xlabel("AUROC")
+    title = "The official test split: ours with 95 % intervals, beside published figures"
+    set_title(figure, title, synthetic=False)
     return figure
 
 
-def _mark(axes: Axes, place: int, value: float, form: str, colour: str) -> None:
-    axes.plot(value, place, "o", color=colour)
-    axes.annotate(
-        f"{value:{form}}", (value, place), (0, 6), textcoords="offset points", ha="center", fontsize=9
-    )
+@styled
+def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: str = "auroc") -> Figure:
+    """A metric over severity, a panel for each corruption and a line for each model.
+
+    Args:
+        curves: By model name, each from `compute_corruption_curves` with the same corruptions and severities.
+            Where the metric is None the line has a gap.
+        metric: "auroc", "sensitivity" or "specificity"; AUROC may hold where the threshold no longer fits.
+
+    Raises:
+        UsageError: The curves are empty or of different corruptions or severities, or the metric is unknown.
+    """
+    if metric not in CURVE_FIGURES:
+        raise UsageError(f"The metric is {metric!r}; expected one of {', '.join(CURVE_FIGURES)}.")
+    alike = [{name: [r["severity"] for r in rows] for name, rows in c.items()} for c in curves.values()]
+    if not alike or not alike[0] or any(other != alike[0] for other in alike):
+        raise UsageError("The curves differ in corruptions or severities, or are empty; compute them alike.")
+    names = list(alike[0])
+    rows = -(-len(names) // 3)
+    figure, axes = plt.subplots(rows, 3, figsize=(10, 0.5 + 2.5 * rows), sharey=True, squeeze=False)
+    for axis in axes.flat[len(names) :]:
+        axis.axis("off")
+    for axis, name in zip(axes.flat, names, strict=False):
+        for model, curve, colour in with_colours(curves):
+            values = [np.nan if row[metric] is None else row[metric] for row in curve[name]]
+            severities = [row["severity"] for row in curve[name]]
+            axis.plot(severities, values, "o-", color=colour, markersize=4, label=model)
+        strengths = ["as is" if row["strength"] is None else f"{row['strength']:g}" for row in curve[name]]
+        axis.set_xticks(severities, [f"{s}\n{text}" for s, text in zip(severities, strengths, strict=True)])
+        axis.set_title(name)
+        axis.set_xlabel(CORRUPTIONS[name].unit, fontsize=9)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("AUROC" if metric == "auroc" else metric)
+    lines, note = axes[0, 0].get_legend_handles_labels(), "under each panel the severity and its strength"
+    figure.legend(*lines, title=note, title_fontsize=9, loc="outside lower center", ncols=3, fontsize=10)
+    return figure
+
+
+@styled
+def plot_corruptions(dataset: XrayDataset, index: int, *, severities=(0, 1, 3, 5)) -> Figure:
+    """One film under each corruption, a column each, a row for each severity, its strength below it."""
+    film = dataset.images[[index]]
+    size = (1.5 * len(CORRUPTIONS) + 0.4, 1.75 * len(severities) + 0.25)
+    figure, axes = plt.subplots(len(severities), len(CORRUPTIONS), figsize=size, squeeze=False)
+    for column, (name, corruption) in zip(axes.T, CORRUPTIONS.items(), strict=True):
+        column[0].set_title(name, fontsize=11)
+        for axis, severity in zip(column, severities, strict=True):
+            shown = corrupt_films(film, name, severity=severity) if severity else film
+            axis.imshow(shown[0], **GREY)
+            axis.set(xticks=[], yticks=[])
+            if severity:
+                axis.set_xlabel(f"{corruption.strengths[severity - 1]:g}", fontsize=9)
+    for axis, severity in zip(axes[:, 0], severities, strict=True):
+        axis.set_ylabel(f"severity {severity}" if severity else "as it is")
+    set_title(figure, "One film, corrupted", synthetic=dataset.is_synthetic)
+    return figure
+
+
+@styled
+def plot_subgroups(rows: list[dict]) -> Figure:
+    """Sensitivity and specificity of the parts of `compute_subgroups`; hollow where there is no interval."""
+    groupings = list(dict.fromkeys(row["grouping"] for row in rows))
+    # A free line between groupings: the eye compares the parts of one, not those of two.
+    places = np.array([place + groupings.index(row["grouping"]) for place, row in enumerate(rows)])
+    figure, axis = plt.subplots(figsize=(8, 1.6 + 0.36 * (places[-1] + 1)))
+    for (name, label), marker in zip(FIGURES.items(), "os", strict=True):
+        look = {"colour": COLOURS[label], "marker": marker}
+        axis.plot([], [], marker, color=COLOURS[label], label=name)
+        for row, place in zip(rows, places + 0.24 * (0.5 - label), strict=True):
+            if row[name] is not None:
+                ends = row["intervals"][name]
+                draw_interval(axis, place, row[name], interval=ends, filled=ends[0] is not None, **look)
+    texts = [f"{row['grouping']}: {row['part']} (n = {row['n']})" for row in rows]
+    axis.set_yticks(places, texts, fontsize=10)
+    axis.set(xlabel="share judged rightly, with its 95 % interval by patient", xlim=(-0.02, 1.02))
+    axis.set_ylim(places[-1] + 0.6, -0.6)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=10)
+    return figure

@@ -1,14 +1,98 @@
-"""What all figures share: a colour-blind safe palette, a style, the mark of phantoms."""
+"""What all figures share: a colour-blind safe palette, one style, the mark of phantoms, alt text."""
 
+import functools
+import inspect
 import textwrap
 from collections import Counter
+from collections.abc import Callable, Iterator
 from html import escape
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second."""
+STYLE = {
+    "figure.dpi": 80,
+    "figure.constrained_layout.use": True,
+    "figure.titlesize": 12,
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+}
+TITLE_HEIGHT = 0.35  # of a title above several charts or pictures, inches; the figure grows by it
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Makes a plot of a function that draws: with our style, a title and the mark of phantoms.
+
+    The plot takes what the function takes and two keywords more: `title`, and `synthetic`, whether phantoms
+    are behind the figure.
+    """
+
+    @functools.wraps(draw)
+    def plot(*arguments, title: str = "", synthetic: bool = False, **settings) -> Figure:
+        with plt.rc_context(STYLE):
+            figure = draw(*arguments, **settings)
+            set_title(figure, title, synthetic=synthetic)
+        return figure
+
+    own, added = inspect.signature(draw), inspect.signature(plot, follow_wrapped=False).parameters
+    parameters = [*own.parameters.values(), added["title"], added["synthetic"]]
+    plot.__signature__ = own.replace(parameters=parameters)  # for `help`
+    return plot
+
+
+def set_title(figure: Figure, title: str, *, synthetic: bool) -> None:
+    """Writes the marked title: that of a single chart above it, else above all, on a line of its own."""
+    text = mark_synthetic(title, synthetic)
+    if text and len(figure.axes) == 1 and not figure.axes[0].get_title():
+        figure.axes[0].set_title(text)
+    elif text:
+        figure.suptitle(text)
+        figure.set_figheight(figure.get_figheight() + TITLE_HEIGHT)
+
+
+def mark_synthetic(text: str, synthetic: bool) -> str:
+    """A title, marked where phantoms are behind the figure."""
+    if not synthetic:
+        return text
+    return f"SYNTHETIC: {text}" if text else "SYNTHETIC films"
+
+
+def with_colours(values: dict) -> Iterator[tuple]:
+    """Names, values and their colours, in turn."""
+    for (name, value), colour in zip(values.items(), cycle(COLOURS), strict=False):
+        yield name, value, colour
+
+
+def draw_interval(axis: Axes, place, value, *, interval, colour, marker="o", filled=True) -> None:
+    """A value on a line of its own, y = `place`, and a bar from end to end of its interval, if it has one."""
+    if interval[0] is not None:
+        axis.plot(interval, [place, place], color=colour)
+    axis.plot(value, place, marker, color=colour, fillstyle="full" if filled else "none")
+
+
+def name_rows(axis: Axes, names: list[str], **settings) -> None:
+    """Makes the y axis one of named rows, the first on top."""
+    axis.set_yticks(range(len(names)), names, **settings)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Writes a figure as PNG that holds its description too; the folder is made on demand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, bbox_inches="tight", metadata={"Description": describe_figure(figure)})
+    return path
+
 
 MAX_ALT_LENGTH = 500
 
@@ -18,14 +102,13 @@ def show_figure(figure: Figure) -> None:
 
     The PNG carries them as metadata, which nbconvert reads. JupyterLab does not, so it gets the same PNG as
     HTML too; `course.store_outputs` leaves that out. Outside a notebook this is `plt.show()`.
-
-    Args:
-        figure: From one of the functions that plot.
     """
-    data, metadata = _format(figure)
-    if "image/png" in data:
-        from IPython.display import display
+    from IPython import get_ipython
+    from IPython.display import display
 
+    shell = get_ipython()
+    data, metadata = shell.display_formatter.format(figure) if shell else ({}, {})
+    if "image/png" in data:
         facts = metadata.setdefault("image/png", {})
         facts["alt"] = data["text/plain"] = describe_figure(figure)
         attributes = " ".join(f'{name}="{escape(str(value))}"' for name, value in facts.items())
@@ -36,26 +119,11 @@ def show_figure(figure: Figure) -> None:
     plt.close(figure)
 
 
-def _format(figure: Figure) -> tuple[dict, dict]:
-    """What IPython would display, by MIME type, and its metadata; nothing outside of it."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return {}, {}
-    shell = get_ipython()
-    return shell.display_formatter.format(figure) if shell else ({}, {})
-
-
 def describe_figure(figure: Figure) -> str:
-    """What a figure shows, from its own titles, labels and legends, so that it cannot go stale.
-
-    Returns:
-        Plain text in one line, at most `MAX_ALT_LENGTH` characters.
-    """
-    pictures = [axis for axis in figure.axes if axis.images]
-    charts = [axis for axis in figure.axes if axis.axison and axis.has_data() and not axis.images]
-    parts = [figure.get_suptitle(), _describe_pictures(pictures)]
-    parts += [_describe_scale(axis) if _is_scale(axis) else _describe_chart(axis) for axis in charts]
+    """What a figure shows, in a line from its own titles, labels and legends, so that it cannot go stale."""
+    pictures = [axis for axis in figure.axes if axis.images and not axis.texts]
+    charts = [axis for axis in figure.axes if axis.axison and axis.has_data() and axis not in pictures]
+    parts = [figure.get_suptitle(), _describe_pictures(pictures), *map(_describe_chart, charts)]
     parts += [_describe_legend(legend) for legend in figure.legends]
     return textwrap.shorten(". ".join(part for part in parts if part), MAX_ALT_LENGTH, placeholder=" ...")
 
@@ -71,7 +139,9 @@ def _describe_pictures(axes: list[Axes]) -> str:
 
 
 def _describe_chart(axes: Axes) -> str:
-    """Title, what is drawn over what, legend, and the numbers written into it."""
+    """Title, what is drawn over what, legend, and the numbers written into it; of a colour scale its name."""
+    if axes.get_label() == "<colorbar>":
+        return f"Colours: {axes.get_xlabel() or axes.get_ylabel()}"
     over = " over ".join(words for axis in (axes.yaxis, axes.xaxis) if (words := _describe_axis(axis)))
     parts = [": ".join(words for words in (_title(axes), over and f"chart of {over}") if words)]
     if axes.get_legend():
@@ -93,40 +163,5 @@ def _describe_legend(legend) -> str:
     return f"Legend{f' ({title})' if title else ''}: {'; '.join(texts)}"
 
 
-def _is_scale(axes: Axes) -> bool:
-    return axes.get_label() == "<colorbar>"
-
-
-def _describe_scale(axes: Axes) -> str:
-    return f"Colours: {axes.get_xlabel() or axes.get_ylabel()}"
-
-
 def _title(axes: Axes) -> str:
     return axes.get_title() or axes.get_title("left")
-
-
-# Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-STYLE = {
-    "figure.dpi": 80,
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-}
-
-
-def mark_synthetic(text: str, synthetic: bool) -> str:
-    """A title, marked where phantoms are behind the figure."""
-    return f"SYNTHETIC: {text}" if synthetic else text
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Writes a figure as PNG that holds its description too; the folder is made on demand."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    description = {"Description": describe_figure(figure)}
-    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=description)
-    return path

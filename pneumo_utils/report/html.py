@@ -1,36 +1,66 @@
-"""The page around the sections of a report."""
+"""Pages as one HTML file each, from Jinja2 templates, that open anywhere without a network.
+
+A page is a template in `templates/` that extends `page.html` and fills its block `sections`; `parts.html` has
+the macros for tables, notes, rows of pictures and lists that open. All text is escaped.
+"""
 
 import base64
 import io
 from datetime import date
+from functools import cache
 from html import escape
-from importlib import resources
-from string import Template
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from pneumo_utils.evaluation.results import format_interval
 
 MAX_NAMES = 30
 FRAME_COLOUR = "orange"
 
 
-def make_table(head: list[str], rows: list[list]) -> str:
-    """An HTML table; the first cell of a row names it. Text is escaped, whole numbers get commas."""
+@cache
+def make_environment():
+    """The Jinja2 environment of all pages; a name that the template misspells is an error.
 
-    def cell(value, tag: str) -> str:
-        text = f"{value:,}" if isinstance(value, int) else escape(str(value))
-        return f"<{tag}>{text}</{tag}>"
+    Filters: `figure` and `film` take a caption, `interval` the ends of an interval.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    lines = ["<tr>" + "".join(cell(name, "th") for name in head) + "</tr>"]
-    lines += [f"<tr>{cell(row[0], 'th')}{''.join(cell(v, 'td') for v in row[1:])}</tr>" for row in rows]
-    return f'<div class="wide"><table>{"".join(lines)}</table></div>'
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"figure": figure_to_html, "film": film_to_html, "interval": format_interval}
+    return environment
 
 
-def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
-    """A film and its caption as HTML.
+def render(template: str, **values) -> str:
+    """A page as HTML text.
 
     Args:
-        film: uint8 (H, W).
+        template: Name of a file in `templates/`.
+        values: What it shows; those that extend `page.html` need `title` and `subtitle`, a sentence to which
+            the date is added.
+    """
+    return make_environment().get_template(template).render(today=date.today(), **values)
+
+
+def save_page(page: str, path: Path) -> None:
+    """Writes a page; its folder is made on demand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8")
+
+
+def film_to_html(film: np.ndarray, caption: str, *, boxes=()):
+    """A film and its caption as HTML (`Markup`, which templates do not escape again).
+
+    Args:
+        film: uint8 (H, W), or (H, W, 3) in colour.
         caption: Plain text below it.
         boxes: Top, left, bottom, right in pixels, drawn as frames.
     """
@@ -41,8 +71,8 @@ def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
     return _embed(picture, caption, "JPEG", quality=80)
 
 
-def make_figure(figure, caption: str) -> str:
-    """A matplotlib figure and its caption as HTML; the figure is closed."""
+def figure_to_html(figure, caption: str):
+    """A matplotlib figure and its caption as HTML (`Markup`); the figure is closed."""
     import matplotlib.pyplot as plt
 
     stream = io.BytesIO()
@@ -52,17 +82,28 @@ def make_figure(figure, caption: str) -> str:
     return _embed(Image.open(stream).convert("RGB").quantize(256), caption, "PNG", optimize=True)
 
 
-def _embed(picture: Image.Image, caption: str, kind: str, **settings) -> str:
+def _embed(picture: Image.Image, caption: str, kind: str, **settings):
+    from markupsafe import Markup
+
     stream = io.BytesIO()
     picture.save(stream, kind, **settings)
     source = f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
-    text = escape(caption)
-    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
+    return Markup('<figure><img alt="{0}" src="{1}"><figcaption>{0}</figcaption></figure>').format(
+        caption, source
+    )
 
 
-def make_paragraph(text: str) -> str:
-    """Plain text as a paragraph."""
-    return f"<p>{escape(text)}</p>"
+# What follows is used by the audit alone and goes once its page is a template.
+
+
+def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
+    """As `film_to_html`, as plain text."""
+    return str(film_to_html(film, caption, boxes=boxes))
+
+
+def make_table(head: list[str], rows: list[list]) -> str:
+    """An HTML table; the first cell of a row names it. Text is escaped, whole numbers get commas."""
+    return str(make_environment().get_template("parts.html").module.table(head, rows))
 
 
 def make_note(text: str) -> str:
@@ -85,25 +126,8 @@ def make_list(title: str, names: list[str]) -> str:
 
 
 def build_document(title: str, *, subtitle: str, sections: dict[str, str]) -> str:
-    """One page with everything inside it.
+    """One page of sections that are HTML text already, by heading; an empty one is left out."""
+    from markupsafe import Markup
 
-    Args:
-        title: Plain text.
-        subtitle: Plain text below it; the date is added.
-        sections: HTML by heading; an empty one is left out.
-
-    Returns:
-        HTML.
-    """
-    template = Template(
-        resources.files(__package__).joinpath("templates/page.html").read_text(encoding="utf-8")
-    )
-    return template.substitute(
-        title=escape(title),
-        subtitle=f"{escape(subtitle)} {date.today():%d %B %Y}.",
-        sections="\n".join(
-            f"<section><h2>{escape(heading)}</h2>{text}</section>"
-            for heading, text in sections.items()
-            if text
-        ),
-    )
+    sections = {heading: Markup(str(text)) for heading, text in sections.items()}
+    return render("page.html", title=title, subtitle=subtitle, sections=sections)

@@ -1,14 +1,31 @@
-"""Figures of saliency: the right films and maps in the right places, and what the lines stand for."""
+"""Figures of films and data: the right films and maps in the right places, and what the lines stand for."""
+
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from conftest import read_texts
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation.saliency import make_lung_mask
-from pneumo_utils.plots.films import COLOUR_MAP, OPACITY, plot_lung_share, show_saliency
+from pneumo_utils.models.cnn import ReceptiveField
+from pneumo_utils.plots.films import (
+    COLOUR_MAP,
+    OPACITY,
+    plot_channels,
+    plot_class_counts,
+    plot_intensities,
+    plot_lung_share,
+    plot_shortcuts,
+    show_films,
+    show_pictures,
+    show_receptive_field,
+    show_saliency,
+)
 from pneumo_utils.plots.style import COLOURS
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -22,6 +39,41 @@ def films():
 @pytest.fixture(scope="module")
 def saliency():
     return np.random.default_rng(0).random((3, 32, 32), dtype=np.float32)
+
+
+def test_films_tell_themselves_that_they_are_phantoms(films, saliency):
+    real = replace(films, source="folder")
+    for shown, is_marked in ((films, True), (real, False)):
+        figures = [show_films(shown, [0, 1]), show_saliency(shown, [0, 1, 2], saliency)]
+        figures += [plot_class_counts([shown]), plot_intensities(shown)]
+        assert all(("SYNTHETIC" in read_texts(figure)) == is_marked for figure in figures)
+
+
+def test_a_sheet_shows_every_film_with_its_class(films):
+    figure = show_films(films, [3, 4, 5], columns=2)
+    shown = [axis.images[0].get_array() for axis in figure.axes if axis.images]
+    assert len(shown) == 3 and np.array_equal(shown[0], films.images[3])
+
+
+def test_pictures_keep_their_shape_and_have_their_titles():
+    pictures = {"wide": np.zeros((20, 40), np.uint8), "high": np.full((30, 20), 255, np.uint8)}
+    figure = show_pictures(pictures)
+    assert [axis.get_title() for axis in figure.axes] == ["wide", "high"]
+    assert "SYNTHETIC" not in read_texts(figure)
+    for axis, picture in zip(figure.axes, pictures.values(), strict=True):
+        assert (axis.images[0].get_array() == picture).all() and axis.images[0].get_clim() == (0, 255)
+
+
+def test_shortcuts_are_drawn_with_their_intervals_and_undefined_ones_left_out():
+    scores = {
+        "aspect": {"auroc": 0.8, "interval": (0.7, 0.9), "reason": ""},
+        "colour mode": {"auroc": None, "interval": None, "reason": "It is the same for all films."},
+    }
+    axis = plot_shortcuts({"scores": scores}, title="t").axes[0]
+    interval, dot, chance = axis.lines
+    assert list(interval.get_xdata()) == [0.7, 0.9] and list(dot.get_xdata()) == [0.8]
+    assert list(chance.get_xdata()) == [0.5, 0.5]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["aspect"]
 
 
 def list_sheet(figure) -> list:
@@ -109,7 +161,26 @@ def test_many_rows_take_the_colours_in_turn():
     assert len(set(colours)) == 6 and colours[6:] == colours[:2]
 
 
-def test_phantoms_are_marked(films, saliency):
-    assert "SYNTHETIC" in read_texts(show_saliency(films, [0, 1, 2], saliency))
-    assert "SYNTHETIC" in read_texts(plot_lung_share(SHARES, even_share=0.45, title="t", synthetic=True))
-    assert "SYNTHETIC" not in read_texts(plot_lung_share(SHARES, even_share=0.45, title="t"))
+FIELDS = {
+    "2 blocks": ReceptiveField(7, (8, 8), np.eye(16)),
+    "4 blocks": ReceptiveField(19, (8, 8), np.ones((16, 16))),
+}
+
+
+def test_each_depth_has_its_square_about_the_same_pixel():
+    figure = show_receptive_field(torch.zeros(16, 16), FIELDS, title="t")
+    boxes = [next(p for p in axis.patches if isinstance(p, Rectangle)) for axis in figure.axes]
+    # Pixel 8 lies in the middle of 7 pixels from 4.5 and of 19 from -1.5.
+    assert [(box.get_x(), box.get_y(), box.get_width()) for box in boxes] == [(4.5, 4.5, 7), (-1.5, -1.5, 19)]
+    assert figure.axes[1].get_xlim() == (-0.5, 15.5)  # a square larger than the film does not shrink it
+    assert "2 blocks\n7 x 7 pixels" in read_texts(figure)
+    assert np.array_equal(figure.axes[0].images[1].get_array(), np.eye(16))
+
+
+def test_each_channel_has_a_box_about_its_median():
+    values = torch.zeros(2, 3, 1, 2)  # two films of two pixels, three channels
+    values[:, 1] = 5
+    values[:, 2, 0] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    axis = plot_channels({"before": values}, title="t").axes[0]
+    medians = [line.get_ydata()[0] for line in axis.lines if line.get_color() == COLOURS[1]]
+    assert medians == [0, 5, 2.5]

@@ -1,6 +1,7 @@
-"""Figures are shown with a text that says what they show."""
+"""What all figures share: style, title, the mark of phantoms, and a text that says what they show."""
 
 import base64
+import inspect
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,23 +9,68 @@ import pytest
 
 from pneumo_utils.config import Folders
 from pneumo_utils.course import run_lesson, store_outputs
-from pneumo_utils.plots.style import describe_figure, show_figure
+from pneumo_utils.plots import evaluation, films, training
+from pneumo_utils.plots.style import STYLE, describe_figure, save_figure, show_figure, styled
+
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 CELL = """\
 import matplotlib.pyplot as plt
-from pneumo_utils.evaluation import plots
-for title, show in zip(("first & <b>", "second", "second"), [plots.show_figure] * 2 + [plt.show]):
+from pneumo_utils.plots import style
+for title, show in zip(("first & <b>", "second", "second"), [style.show_figure] * 2 + [plt.show]):
     figure, axes = plt.subplots(figsize=(3, 2), dpi=60)
     axes.plot([1, 2])
     axes.set(title=title, xlabel="epoch", ylabel="loss")
-    show(*[figure][: show is plots.show_figure])
+    show(*[figure][: show is style.show_figure])
     print(len(plt.get_fignums()))"""
 
 
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+@styled
+def plot_panels(number, *, name=""):
+    """As many empty charts."""
+    figure, axes = plt.subplots(1, number, squeeze=False)
+    axes[0, 0].set_title(name)
+    return figure
+
+
+def test_one_chart_has_its_title_above_it_and_more_have_one_above_all():
+    (single,) = plot_panels(1, title="t").axes
+    assert single.get_title() == "t"
+    pair = plot_panels(2, title="t")
+    assert pair.get_suptitle() == "t" and not any(axis.get_title() for axis in pair.axes)
+    named = plot_panels(1, name="of the panel", title="t")
+    assert named.get_suptitle() == "t" and named.axes[0].get_title() == "of the panel"
+    assert plot_panels(2).get_suptitle() == ""
+
+
+def test_phantoms_are_marked():
+    assert plot_panels(1, title="t", synthetic=True).axes[0].get_title() == "SYNTHETIC: t"
+    assert plot_panels(2, title="t", synthetic=True).get_suptitle() == "SYNTHETIC: t"
+    assert plot_panels(2, synthetic=True).get_suptitle() == "SYNTHETIC films"
+
+
+def test_the_style_is_that_of_the_figure_alone():
+    before = plt.rcParams["axes.spines.top"]
+    assert before != STYLE["axes.spines.top"]
+    assert plot_panels(1).axes[0].spines.top.get_visible() == STYLE["axes.spines.top"]
+    assert plt.rcParams["axes.spines.top"] == before
+
+
+def test_every_figure_of_the_room_has_title_and_mark():
+    plots = {
+        name: plot
+        for module in (films, evaluation, training)
+        for name, plot in vars(module).items()
+        if name.startswith(("plot_", "show_"))
+    }
+    assert len(plots) >= 28
+    for name, plot in plots.items():
+        assert list(inspect.signature(plot).parameters)[-2:] == ["title", "synthetic"], name
+
+
+def test_a_figure_is_written_as_png(tmp_path):
+    path = save_figure(plot_panels(1, title="t"), tmp_path / "new" / "f.png")
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_chart_is_described_by_its_title_axes_and_legend():
@@ -86,6 +132,7 @@ def test_outside_a_notebook_it_is_shown_as_matplotlib_does_and_closed(monkeypatc
     assert shown == [figure.number] and plt.get_fignums() == []
 
 
+@pytest.mark.system
 def test_in_a_lesson_every_figure_has_its_alt_text_here_in_html_and_as_stored(tmp_path):
     import nbformat
 
