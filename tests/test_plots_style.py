@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from pneumo_utils.config import Folders
-from pneumo_utils.course import run_lesson, store_outputs
+from pneumo_utils.course import run_lesson
 from pneumo_utils.plots import evaluation, films, training
 from pneumo_utils.plots.style import STYLE, describe_figure, save_figure, show_figure, styled
+from tools.store_lessons import store_outputs
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
 CELL = """\
 import matplotlib.pyplot as plt
 from pneumo_utils.plots import style
+from tools.store_lessons import store_outputs
 for title, show in zip(("first & <b>", "second", "second"), [style.show_figure] * 2 + [plt.show]):
     figure, axes = plt.subplots(figsize=(3, 2), dpi=60)
     axes.plot([1, 2])
