@@ -18,7 +18,6 @@ pytestmark = pytest.mark.usefixtures("closed_figures")
 CELL = """\
 import matplotlib.pyplot as plt
 from pneumo_utils.plots import style
-from tools.store_lessons import store_outputs
 for title, show in zip(("first & <b>", "second", "second"), [style.show_figure] * 2 + [plt.show]):
     figure, axes = plt.subplots(figsize=(3, 2), dpi=60)
     axes.plot([1, 2])
