@@ -83,14 +83,10 @@ def figure_to_html(figure, caption: str):
 
 
 def _embed(picture: Image.Image, caption: str, kind: str, **settings):
-    from markupsafe import Markup
-
     stream = io.BytesIO()
     picture.save(stream, kind, **settings)
     source = f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
-    return Markup('<figure><img alt="{0}" src="{1}"><figcaption>{0}</figcaption></figure>').format(
-        caption, source
-    )
+    return make_environment().get_template("parts.html").module.figure(source, caption)
 
 
 # What follows is used by the audit alone and goes once its page is a template.
@@ -127,7 +123,4 @@ def make_list(title: str, names: list[str]) -> str:
 
 def build_document(title: str, *, subtitle: str, sections: dict[str, str]) -> str:
     """One page of sections that are HTML text already, by heading; an empty one is left out."""
-    from markupsafe import Markup
-
-    sections = {heading: Markup(str(text)) for heading, text in sections.items()}
     return render("page.html", title=title, subtitle=subtitle, sections=sections)
