@@ -50,7 +50,7 @@ def _load_jupyter_server_extension(server) -> None:
 
 
 CELL = """from IPython.display import display
-from pneumo_utils.inference.app import build_app_panel
+from pneumo_utils.app.jupyter import build_app_panel
 display(build_app_panel().box)"""
 
 
