@@ -19,7 +19,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # A process for each core, of one thread; one file at a time, and what is heavy in one of them.
-SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup \
+SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup \
   --no-loadscope-reorder
 
 .PHONY: run lab app test quick slow lint notebooks seeds ablation ship readme clean
