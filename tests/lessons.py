@@ -5,7 +5,6 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-import nbformat
 from conftest import PATIENCE_S, ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -13,13 +12,12 @@ LESSONS = tuple(sorted(path.name for path in NOTEBOOKS.glob("0*.ipynb")))
 MODELS = ("cnn_baseline", "resnet_finetune")
 OPTIONS = ("--nbval-lax", "-x", "-q", "-p", "no:cacheprovider")
 OPTIONS += (f"--nbval-cell-timeout={PATIENCE_S}", f"--nbval-kernel-startup-timeout={PATIENCE_S}")
-ADDRESS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"][
-    "Repository"
-]
+SHORT_MODE = {"PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ADDRESS = PROJECT["urls"]["Repository"]
 """Of the repository, as https://github.com/OWNER/NAME."""
 SETUP = (NOTEBOOKS / "setup_cell.txt").read_text(encoding="utf-8").rstrip()
 """The third cell of every lesson."""
-SHORT_MODE = {"PNEUMO_FAST": "1", "PNEUMO_DATA": "synthetic"}
 
 
 def make_badge(name: str) -> str:
@@ -53,6 +51,8 @@ def list_solutions(lesson) -> list[str]:
 
 def write_lesson(folders, name: str, *sources: str, first: str = "# Title") -> Path:
     """A small notebook: one cell of Markdown, then code."""
+    import nbformat
+
     path = folders.root / "notebooks" / name
     path.parent.mkdir(exist_ok=True)
     cells = [nbformat.v4.new_markdown_cell(first), *map(nbformat.v4.new_code_cell, sources)]

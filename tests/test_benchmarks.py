@@ -11,11 +11,6 @@ from tools.benchmarks import __main__ as command
 from tools.benchmarks import frozen_stage, kill_and_resume
 
 
-def double(number: int, *, plus: int) -> int:
-    """Stands for what a benchmark measures in a process of its own."""
-    return 2 * number + plus
-
-
 def test_the_figures_of_one_benchmark_are_kept_beside_those_of_others(folders, monkeypatch, capsys):
     monkeypatch.setattr(frozen_stage, "measure", lambda arguments: {"epochs": arguments.epochs})
     monkeypatch.setattr(kill_and_resume, "measure", lambda arguments: {"kills": arguments.kills})
@@ -50,4 +45,4 @@ def test_a_ratio_is_of_medians_beside_the_extremes_of_its_pairs():
 
 @pytest.mark.system
 def test_work_apart_gives_its_result_back():
-    assert benchmarks.run_apart(double, 4, plus=1) == 9
+    assert benchmarks.run_apart(sorted, [1, 3, 2], reverse=True) == [3, 2, 1]
