@@ -8,6 +8,7 @@ import pytest
 from conftest import make_checkpoint
 
 from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.evaluation.decisions import find_points
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
 from pneumo_utils.evaluation.metrics import choose_worst
 from pneumo_utils.report.evaluation import SECTIONS, Material, build_report, save_report
@@ -31,6 +32,7 @@ def page(films, tmp_path_factory):
     material = judge(
         films,
         validation=predict_dataset(checkpoint, val),
+        points=find_points(checkpoint, val),
         rivals={"another": (predict_dataset(rival, films), 0.5)},
         warnings={"NORMAL/<1>.png": "The image is only 32 x 32 pixels."},
     )

@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pneumo_utils.app.predictor import find_refer_range
+from pneumo_utils.config import REFER_ALPHA
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice, load_split
 from pneumo_utils.errors import PneumoError
@@ -18,7 +20,7 @@ from pneumo_utils.models.checkpoint import (
     to_values,
 )
 from pneumo_utils.models.shipped import WEIGHTS, save_halves
-from pneumo_utils.training.thresholds import REFER_ALPHA, calibrate, find_refer_range
+from pneumo_utils.training.thresholds import calibrate
 
 if TYPE_CHECKING:
     import torch

@@ -53,22 +53,23 @@ def _eval(arguments) -> None:
 
 def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> None:
     from pneumo_utils.data.sources import load_split
+    from pneumo_utils.evaluation.decisions import find_points
     from pneumo_utils.evaluation.evaluate import predict_dataset
     from pneumo_utils.models.shipped import find_checkpoint, load_shipped
     from pneumo_utils.report.evaluation import Material, save_report
 
     say("Writing the report: corruptions and maps of all films take a minute or two.")
-    validation, rivals, folders = None, {}, get_folders(arguments)
+    validation, points, rivals, folders = None, None, {}, get_folders(arguments)
     if choice.source != "folder" and row["split"] == "test":
         films = load_split(choice, "val", image_size=checkpoint.config.image_size)
-        validation = predict_dataset(checkpoint, films)
+        validation, points = predict_dataset(checkpoint, films), find_points(checkpoint, films)
     for name in arguments.against:
         own = folders.checkpoint(name)
         rival = load_shipped(name) if arguments.shipped else find_checkpoint(name, own, say=say)
         films = load_split(choice, row["split"], image_size=rival.config.image_size)
         rivals[name] = (predict_dataset(rival, films), rival.threshold)
     warnings = row.get("warnings")
-    material = Material(checkpoint, dataset, row, predictions, validation, rivals, warnings)
+    material = Material(checkpoint, dataset, row, predictions, validation, rivals, warnings, points)
     save_report(material, arguments.report)
     say(f"The page is {arguments.report}")
 

@@ -14,8 +14,8 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import GREY_MEAN, EvalTransform
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, compute_intervals, compute_metrics
+from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import Ensemble
-from pneumo_utils.training.trainer import list_blocks
 
 CENTRE = (0.285, 0.49)
 """x and y of the ellipse at the left of the picture, as shares of width and height."""

@@ -10,7 +10,7 @@ from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.evaluation.compare import compare_all
 from pneumo_utils.evaluation.curves import compute_chance_ece
-from pneumo_utils.evaluation.decisions import choose_points, judge_points, judge_refer_band
+from pneumo_utils.evaluation.decisions import judge_points, judge_refer_band
 from pneumo_utils.evaluation.evaluate import make_predict
 from pneumo_utils.evaluation.metrics import (
     METRICS,
@@ -54,6 +54,7 @@ class Material:
             or are the ones that are judged.
         rivals: Other models' predictions for the same films and their thresholds, by name.
         warnings: What the guard says of the films, by name.
+        points: The model's operating points by name, from `find_points`; None where `validation` is.
     """
 
     checkpoint: Checkpoint
@@ -63,6 +64,7 @@ class Material:
     validation: Predictions | None = None
     rivals: dict[str, tuple[Predictions, float]] = field(default_factory=dict)
     warnings: dict[str, str] | None = None
+    points: dict[str, float] | None = None
 
     @property
     def models(self) -> dict[str, Predictions]:
@@ -215,11 +217,10 @@ NO_VALIDATION = (
 
 def build_points(material: Material) -> str:
     """Balanced, screening and rule-in, chosen on validation, on these films."""
-    if material.validation is None:
+    if material.points is None:
         return html.make_note(NO_VALIDATION)
-    points = choose_points(material.validation)
     rows = []
-    for name, judged in judge_points(material.predictions, points).items():
+    for name, judged in judge_points(material.predictions, material.points).items():
         cells = [
             "undefined"
             if judged[f] is None
@@ -228,14 +229,10 @@ def build_points(material: Material) -> str:
         ]
         rows.append([name.replace("_", "-"), f"{judged['threshold']:.3f}", *cells])
     head = ["point", "threshold", "sensitivity", "specificity", "accuracy"]
-    own = material.checkpoint
-    kept = [f"balanced {own.threshold:.3f}"]
-    if own.screening_threshold is not None:
-        kept.append(f"screening {own.screening_threshold:.3f}")
     return html.make_table(head, rows) + html.make_note(
-        "Chosen on plain validation films: balanced has sensitivity and specificity closest, screening finds "
-        "95 % or more, rule-in leaves 95 % or more of the healthy alone. The model itself brings thresholds "
-        f"that were chosen on stressed copies as well ({', '.join(kept)})."
+        "Chosen on validation films and stressed copies of them: balanced has sensitivity and specificity "
+        "closest over both, screening finds 95 % or more of either, rule-in leaves 95 % or more of the "
+        "healthy of either alone. Balanced and screening are the thresholds that the model brings."
     )
 
 

@@ -30,7 +30,7 @@ IMAGE_SIZE = 64
 class NaiveTrainer(Trainer):
     """Passes every film through the backbone in every epoch."""
 
-    def _use_frozen_features(self, is_frozen: bool, epoch: int) -> None:
+    def _make_frozen_features(self) -> None:
         pass
 
 
