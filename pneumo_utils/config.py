@@ -9,6 +9,9 @@ from pneumo_utils.errors import UsageError
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 """Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
 
+REFER_ALPHA = 0.05
+"""The error rate, in each class, that the refer band of a checkpoint is made for."""
+
 STRATEGIES = ("auto", "full", "two_stage", "frozen")
 SCHEDULES = ("cosine", "one_cycle")
 BALANCES = ("none", "weights", "sampling")

@@ -1,70 +1,33 @@
-"""Operating points against brute force, and changed prevalences against Bayes' rule."""
+"""Operating points of a checkpoint, and changed prevalences against Bayes' rule."""
 
 import numpy as np
 import pytest
+from conftest import make_lively_checkpoint
 from scipy.stats import norm
 from simulated import simulate
 
-from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.decisions import choose_points, judge_points, shift_prior
-from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
-from pneumo_utils.training.thresholds import (
-    RULE_IN_SPECIFICITY,
-    choose_rule_in_threshold,
-    choose_screening_threshold,
-    choose_threshold,
-)
+from pneumo_utils.data.augmentation import make_stress_films
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.errors import UsageError
+from pneumo_utils.evaluation.decisions import find_points, judge_points, shift_prior
+from pneumo_utils.evaluation.evaluate import predict_dataset
+from pneumo_utils.evaluation.metrics import compute_intervals, compute_metrics
+from pneumo_utils.training.thresholds import choose_operating_points
 
 
-@pytest.mark.parametrize("specificity", [0.05, 0.5, 0.8, 0.95, 1.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_the_rule_in_threshold_is_the_best_of_all(seed, specificity):
-    films = simulate(60, seed=seed, decimals=2)
-    normal = films.probs[films.labels == 0]
-    candidates = np.append(np.unique(films.probs), 1.001)
-    best = min(t for t in candidates if (normal < t).mean() >= specificity)
-    got = choose_rule_in_threshold(films.labels, films.probs, specificity=specificity)
-    assert 0 <= got <= 1 and np.array_equal(films.probs >= got, films.probs >= best)
-    below = candidates[candidates < best]
-    assert got == pytest.approx((min(best, 1) + below[-1]) / 2 if len(below) else best)
-
-
-def test_ruling_in_leaves_95_of_100_healthy_alone():
-    # Of 80 normal films 4 may be called. The fifth and the fourth from the top lie at 0.475 and 0.48.
-    probs = np.append(0.5 - 0.005 * np.arange(1, 81), 0.9)
-    labels = np.append(np.zeros(80, int), 1)
-    assert choose_rule_in_threshold(labels, probs) == pytest.approx((0.475 + 0.48) / 2)
-    assert RULE_IN_SPECIFICITY == 0.95
-
-
-def test_normal_films_at_the_top_leave_a_threshold_that_calls_nothing():
-    labels = np.array([0, 1, 0, 1])
-    between = choose_rule_in_threshold(labels, np.array([0.8, 0.7, 0.2, 0.1]), specificity=1.0)
-    assert between == pytest.approx(0.9)  # halfway from 0.8 to 1
-    above = choose_rule_in_threshold(labels, np.array([1.0, 1.0, 0.2, 0.1]), specificity=1.0)
-    assert 1 < above < 1 + 1e-12
-
-
-def test_neighbouring_floats_are_told_apart():
-    low = 0.5
-    high = np.nextafter(low, 1)
-    threshold = choose_rule_in_threshold(np.array([0, 1]), np.array([low, high]), specificity=1.0)
-    assert low < threshold <= high
-
-
-def test_points_are_the_three_that_calibration_chooses():
-    films = simulate(300, seed=1)
-    assert choose_points(films) == {
-        "balanced": choose_threshold(films.labels, films.probs),
-        "screening": choose_screening_threshold(films.labels, films.probs),
-        "rule_in": choose_rule_in_threshold(films.labels, films.probs),
+@pytest.mark.parametrize("screening", [0.3, None])
+def test_the_points_are_the_checkpoints_own_and_rule_in_by_the_same_rule(screening):
+    checkpoint = make_lively_checkpoint(threshold=0.4, screening_threshold=screening)
+    val = make_phantoms(40, image_size=32, split="val")
+    plain, stressed = (predict_dataset(checkpoint, films) for films in (val, make_stress_films(val)))
+    chosen = choose_operating_points(
+        plain.labels, plain.probs, stress_labels=stressed.labels, stress_probs=stressed.probs
+    )
+    assert find_points(checkpoint, val) == {
+        "balanced": 0.4,
+        "screening": min(screening or chosen["screening"], 0.4),
+        "rule_in": max(chosen["rule_in"], 0.4),
     }
-
-
-def test_points_need_both_classes():
-    names = np.array(["a", "b"])
-    with pytest.raises(PneumoError, match="0 NORMAL and 2 PNEUMONIA"):
-        choose_points(Predictions(np.array([1, 1]), np.array([0.2, 0.8]), names, names))
 
 
 def test_points_are_judged_with_intervals():

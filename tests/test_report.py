@@ -9,7 +9,7 @@ from conftest import make_checkpoint
 from jinja2 import UndefinedError
 
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.evaluation.decisions import choose_points
+from pneumo_utils.evaluation.decisions import find_points
 from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
 from pneumo_utils.evaluation.metrics import Predictions, choose_worst
 from pneumo_utils.report.evaluation import build_report
@@ -51,7 +51,7 @@ def page(films):
     html, row, _ = report(
         films,
         validation=validation,
-        points=choose_points(validation),
+        points=find_points(checkpoint, val),
         rivals={"another": (predict_dataset(rival, films), 0.5)},
         warnings={"NORMAL/<1>.png": "The image is only 32 x 32 pixels."},
     )

@@ -1,6 +1,8 @@
-"""The trainer: which parts learn when, on which films, and by what loss."""
+"""The trainer: rates, which parts learn when, on which films, by what loss, and running out of memory."""
 
-from types import SimpleNamespace
+import math
+import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +13,110 @@ from torch import nn
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.models.registry import build_model
+from pneumo_utils.models.backbone import list_blocks
+from pneumo_utils.models.registry import MODELS, build_model
 from pneumo_utils.runtime import make_accelerator
-from pneumo_utils.training.trainer import Trainer
+from pneumo_utils.training.fit import fit
+from pneumo_utils.training.lr_finder import find_lr
+from pneumo_utils.training.trainer import Trainer, make_optimizer, make_schedule
+
+CONFIG = TrainConfig(model="resnet_finetune", lr=0.08, backbone_lr_factor=1 / 16, weight_decay=0.25)
+REMEDY = r"Memory ran out at batch_size 16 and image_size 32\. Lower --batch_size or --image_size"
+
+
+class Blocks(nn.Module):
+    """Blocks below a head, with nothing in them but a weight."""
+
+    def __init__(self, number: int = 4):
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(number))
+        self.head = nn.Linear(1, 1, bias=False)
+
+
+def get_rates(optimizer) -> list[float]:
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def run_schedule(config: TrainConfig, num_steps: int) -> list[list[float]]:
+    """The rates of all groups before the first step and after each."""
+    optimizer = make_optimizer(config, Blocks())
+    schedule, rates = make_schedule(config, optimizer, num_steps), []
+    for _ in range(num_steps):
+        rates.append(get_rates(optimizer))
+        optimizer.step()
+        schedule.step()
+    return [*rates, get_rates(optimizer)]
+
+
+def test_two_stage_rates_fall_geometrically_from_the_head_down():
+    # (1/16)^(4/4), ^(3/4), ^(2/4), ^(1/4) and 1 of 0.08: halved from block to block.
+    optimizer = make_optimizer(replace(CONFIG, strategy="two_stage"), Blocks())
+    assert get_rates(optimizer) == pytest.approx([0.005, 0.01, 0.02, 0.04, 0.08])
+
+
+@pytest.mark.parametrize("strategy", ["full", "frozen"])
+def test_all_parts_have_the_same_rate_in_the_other_strategies(strategy):
+    optimizer = make_optimizer(replace(CONFIG, strategy=strategy), Blocks())
+    assert get_rates(optimizer) == [0.08] * 5
+
+
+@pytest.mark.parametrize("name", [*MODELS, "timm_resnet10t"])
+def test_each_parameter_is_in_one_group_and_the_head_in_the_last(name):
+    model = build_model(name)
+    groups = make_optimizer(replace(CONFIG, model=name), model).param_groups
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) == {id(parameter) for parameter in model.parameters()}
+    assert groups[-1]["params"] == list(model.head.parameters())
+    assert len(groups) == len(list_blocks(model)) + 1
+
+
+def test_a_network_without_a_backbone_is_one_part_below_its_head():
+    model = build_model("cnn_baseline")
+    assert list_blocks(model) == [model.features]
+
+
+def test_the_decay_is_the_one_of_the_configuration():
+    # A gradient of zero leaves AdamW nothing but its decay: a weight of 1 loses lr x weight_decay of itself.
+    model = Blocks()
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)
+        parameter.grad = torch.zeros_like(parameter)
+    make_optimizer(replace(CONFIG, strategy="two_stage"), model).step()
+    assert model.head.weight.item() == pytest.approx(1 - 0.08 * 0.25)
+    assert model.blocks[0].weight.item() == pytest.approx(1 - 0.005 * 0.25)
+
+
+def test_the_cosine_goes_from_the_top_to_zero():
+    head = [rates[-1] for rates in run_schedule(replace(CONFIG, schedule="cosine"), 8)]
+    assert head == pytest.approx(
+        [0.08 * (1 + math.cos(math.pi * step / 8)) / 2 for step in range(9)], abs=1e-9
+    )
+    assert (head[0], head[-1]) == (0.08, pytest.approx(0, abs=1e-9))
+
+
+def test_the_cycle_goes_up_to_the_top_and_down_almost_to_zero():
+    # 17 steps and 3 that are never taken: up over 30 % of 20, so that step 5 has the top rate, from 1/25 of
+    # it; then down to 1/10000 of where it began, which step 19 would have.
+    top, start = 0.08, 0.08 / 25
+    end = start / 10_000
+    up = [top + (start - top) * (1 + math.cos(math.pi * step / 5)) / 2 for step in range(5)]
+    down = [end + (top - end) * (1 + math.cos(math.pi * (step - 5) / 14)) / 2 for step in range(5, 18)]
+    head = [rates[-1] for rates in run_schedule(replace(CONFIG, schedule="one_cycle"), 17)]
+    assert head == pytest.approx(up + down, rel=1e-6)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_the_parts_keep_their_shares_all_the_way(schedule):
+    for rates in run_schedule(replace(CONFIG, schedule=schedule, strategy="two_stage"), 17)[:-1]:
+        assert [rate / rates[-1] for rate in rates] == pytest.approx(
+            [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1], rel=1e-3
+        )
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_a_run_of_one_step_has_a_rate(schedule):
+    assert run_schedule(replace(CONFIG, schedule=schedule), 1)[0][-1] > 0
 
 
 def make_trainer(train, *, model: str = "resnet_finetune", **changes) -> Trainer:
@@ -45,20 +148,19 @@ def find_changed(model, before: dict) -> set[str]:
     ],
 )
 def test_two_stage_opens_the_blocks_from_the_top_as_worked_out_by_hand(
-    num_blocks, head_epochs, unfreeze_epochs, opened
+    phantoms, num_blocks, head_epochs, unfreeze_epochs, opened
 ):
     config = TrainConfig(
         model="x", strategy="two_stage", head_epochs=head_epochs, unfreeze_epochs=unfreeze_epochs
     )
-    trainer = SimpleNamespace(config=config, blocks=[None] * num_blocks)
-    got = [Trainer.num_open_blocks(trainer, epoch) for epoch in range(1, len(opened) + 1)]
-    assert got == opened
+    trainer = Trainer(config, Blocks(num_blocks), phantoms[0], accelerator=make_accelerator())
+    assert [trainer.num_open_blocks(epoch) for epoch in range(1, len(opened) + 1)] == opened
 
 
 @pytest.mark.parametrize(("strategy", "opened"), [("frozen", [0, 0, 0]), ("full", [10, 10, 10])])
-def test_the_other_strategies_open_none_or_all_from_the_start(strategy, opened):
-    trainer = SimpleNamespace(config=TrainConfig(model="x", strategy=strategy), blocks=[None] * 10)
-    assert [Trainer.num_open_blocks(trainer, epoch) for epoch in (1, 2, 3)] == opened
+def test_the_other_strategies_open_none_or_all_from_the_start(phantoms, strategy, opened):
+    trainer = make_trainer(phantoms[0], strategy=strategy)
+    assert [trainer.num_open_blocks(epoch) for epoch in (1, 2, 3)] == opened
 
 
 def test_a_stage_says_what_learns(phantoms):
@@ -222,7 +324,7 @@ def test_the_shares_of_mixup_follow_the_beta_distribution(phantoms):
     trainer.bare_model.register_forward_pre_hook(lambda model, args: inputs.append(args[0].clone()))
     with torch.no_grad():
         for _ in range(300):
-            trainer._compute_loss(index)
+            trainer.compute_loss(index)
     first, second = trainer.transform(trainer.images[index])
     shares = np.array(
         [((x[0] - second) * (first - second)).sum() / ((first - second) ** 2).sum() for x in inputs]
@@ -277,3 +379,55 @@ def test_the_rate_that_is_shown_is_the_heads(phantoms):
     trainer = make_trainer(phantoms[0], strategy="two_stage", backbone_lr_factor=0.25, schedule="cosine")
     assert trainer.lr == pytest.approx(0.01)
     assert trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0.0025)
+
+
+@pytest.fixture
+def fail(monkeypatch):
+    """Makes the second step of a training fail with an error of a kind and text.
+
+    It returns a list, which then holds references to what was in memory.
+    """
+
+    def set_error(kind: type, text: str) -> list[weakref.ref]:
+        held, step = [], Trainer.step
+
+        def step_once(self, index):
+            if held:
+                raise kind(text)
+            held.extend(weakref.ref(part) for part in (self, self.images, self.averaged))
+            return step(self, index)
+
+        monkeypatch.setattr(Trainer, "step", step_once)
+        return held
+
+    return set_error
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 2.00 GiB."),
+        (RuntimeError, "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you"),
+        (RuntimeError, "DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        (RuntimeError, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        (MemoryError, "Unable to allocate 8.00 GiB for an array"),
+    ],
+)
+def test_a_sentence_says_what_to_lower_and_all_is_freed(phantoms, tiny_config, fail, kind, text):
+    held = fail(kind, text)
+    with pytest.raises(PneumoError, match=REMEDY) as caught:
+        fit(tiny_config, phantoms[0], val=phantoms[1], say=lambda text: None)
+    assert [reference() for reference in held] == [None, None, None]
+    assert caught.value.__context__ is None  # else the error at hand would hold the tensors
+
+
+def test_the_learning_rate_finder_says_it_too(phantoms, tiny_config, fail):
+    fail(MemoryError, "")
+    with pytest.raises(PneumoError, match=REMEDY):
+        find_lr(tiny_config, phantoms[0], num_steps=10, say=lambda text: None)
+
+
+def test_another_error_stays_what_it_is(phantoms, tiny_config, fail):
+    fail(RuntimeError, "mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        fit(tiny_config, phantoms[0], val=phantoms[1], say=lambda text: None)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumo_utils.app.predictor import Prediction
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.app.predictor import Prediction, find_refer_range
+from pneumo_utils.config import CLASS_NAMES, REFER_ALPHA
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.plots.films import colour_saliency
 from pneumo_utils.plots.style import COLOURS
 from pneumo_utils.report import html
-from pneumo_utils.training.thresholds import REFER_ALPHA, find_refer_range
 
 DISCLAIMER = "For teaching, never for diagnosis."
 REFER = "For a person to decide"

@@ -15,7 +15,6 @@ from pneumo_utils.guard.guard import check_film
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.models.shipped import ShippedWeights
-from pneumo_utils.training.thresholds import find_refer_range
 
 
 @dataclass(frozen=True)
@@ -284,3 +283,21 @@ class Predictor:
             return None
         low, high = find_refer_range(self.checkpoint.refer_limits, threshold)
         return bool(low <= prob <= high)
+
+
+def find_refer_range(limits: tuple[float, float], threshold: float) -> tuple[float, float]:
+    """From which probability to which a film goes to a person, if a threshold names the class otherwise.
+
+    Outside of it the set is one class, and the same that the threshold names. The threshold counts because it
+    was chosen by another rule: between it and the band, the set is one class and the threshold names the
+    other. Fewer films are answered than by the sets alone, so their promise holds.
+
+    Args:
+        limits: Of a `ReferBand`, as a checkpoint has them.
+        threshold: Call it pneumonia when prob >= threshold, 0 to 1.
+
+    Returns:
+        The lowest and the highest probability that is referred, both included.
+    """
+    ends = (limits[0], 1 - limits[1], threshold)
+    return min(ends), max(ends)

@@ -9,12 +9,11 @@ from PIL import Image
 
 from pneumo_utils.app.batch import format_answers
 from pneumo_utils.app.cards import build_film_page
-from pneumo_utils.app.predictor import Film, Prediction, Predictor
+from pneumo_utils.app.predictor import Film, Prediction, Predictor, find_refer_range
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.plots.films import colour_saliency
-from pneumo_utils.training.thresholds import find_refer_range
 
 MAX_FILMS = 100
 SHOWN_SIDE = 800

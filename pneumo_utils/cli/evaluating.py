@@ -59,7 +59,7 @@ def _evaluate(arguments) -> None:
 
 def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> None:
     from pneumo_utils.data.sources import load_split
-    from pneumo_utils.evaluation.decisions import choose_points
+    from pneumo_utils.evaluation.decisions import find_points
     from pneumo_utils.evaluation.evaluate import predict_dataset
     from pneumo_utils.models.shipped import find_checkpoint, load_shipped
     from pneumo_utils.report.evaluation import build_report
@@ -69,8 +69,7 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
     validation, points, rivals, folders = None, None, {}, get_folders(arguments)
     if choice.source != "folder" and row["split"] == "test":
         films = load_split(choice, "val", image_size=checkpoint.config.image_size)
-        validation = predict_dataset(checkpoint, films)
-        points = choose_points(validation)
+        validation, points = predict_dataset(checkpoint, films), find_points(checkpoint, films)
     for name in arguments.against:
         own = folders.checkpoint(name)
         rival = load_shipped(name) if arguments.shipped else find_checkpoint(name, own, say=say)

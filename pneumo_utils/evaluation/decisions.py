@@ -3,11 +3,13 @@
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.augmentation import make_stress_films
+from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
+from pneumo_utils.evaluation.evaluate import make_predict
 from pneumo_utils.evaluation.metrics import (
     NUM_DRAWS,
     Predictions,
-    check_both_classes,
     compute_interval,
     compute_metrics,
     compute_predictive_values,
@@ -15,35 +17,29 @@ from pneumo_utils.evaluation.metrics import (
     judge_predictions,
 )
 from pneumo_utils.evaluation.results import format_interval
-from pneumo_utils.training.thresholds import (
-    ReferBand,
-    choose_rule_in_threshold,
-    choose_screening_threshold,
-    choose_threshold,
-    predict_sets,
-)
+from pneumo_utils.models.checkpoint import Checkpoint
+from pneumo_utils.training.thresholds import ReferBand, choose_operating_points, predict_sets
 
 
-def choose_points(validation: Predictions) -> dict[str, float]:
-    """The three operating points of a model.
+def find_points(checkpoint: Checkpoint, val: XrayDataset) -> dict[str, float]:
+    """The operating points of a model: its own, and rule-in, which no checkpoint holds, by the same rule.
 
     Args:
-        validation: Films that the model was not trained on and will not be judged on.
+        checkpoint: A trained model.
+        val: The validation films that its own points were chosen on.
 
     Returns:
-        Thresholds by name: balanced (sensitivity and specificity are closest), screening (sensitivity of
-        at least 95 %) and rule_in (specificity of at least 95 %).
-
-    Raises:
-        PneumoError: A class has no film.
+        Thresholds by name, from `choose_operating_points`.
     """
-    labels, probs = validation.labels, validation.probs
-    check_both_classes(labels, "An operating point")
-    return {
-        "balanced": choose_threshold(labels, probs),
-        "screening": choose_screening_threshold(labels, probs),
-        "rule_in": choose_rule_in_threshold(labels, probs),
-    }
+    predict, stressed = make_predict(checkpoint), make_stress_films(val)
+    return choose_operating_points(
+        val.labels,
+        predict(val),
+        stress_labels=stressed.labels,
+        stress_probs=predict(stressed),
+        balanced=checkpoint.threshold,
+        screening=checkpoint.screening_threshold,
+    )
 
 
 def judge_points(

@@ -21,8 +21,8 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import GREY_MEAN, EvalTransform
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, judge_predictions
+from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import Ensemble
-from pneumo_utils.training.trainer import list_blocks
 
 # The ellipse at the left of the lung mask, as shares of width and height; its top leans towards the spine.
 CENTRE = (0.285, 0.49)

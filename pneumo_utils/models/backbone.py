@@ -96,3 +96,8 @@ class FinetunedBackbone(nn.Module, ABC):
                 f"The weights do not fit {type(self.backbone).__name__} ({reason}). "
                 f"Expected {self.weights_hint}."
             ) from error
+
+
+def list_blocks(model: nn.Module) -> list[nn.Module]:
+    """The parts of a model below its head, from the film up; a network without a backbone is one part."""
+    return model.blocks if hasattr(model, "blocks") else [model.features]

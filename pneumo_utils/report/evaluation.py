@@ -66,7 +66,7 @@ def build_report(
         predictions: What it says of the films, from the same call.
         validation: What it says of the validation films of its training set; None where they are not at hand
             or are the ones that are judged.
-        points: Its operating points by name, chosen on those films; None likewise.
+        points: Its operating points by name, from `find_points`; None likewise.
         rivals: Other models' predictions for the same films and their thresholds, by name.
         warnings: What the guard says of the films, by name.
     """

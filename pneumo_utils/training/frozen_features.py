@@ -1,4 +1,4 @@
-"""A stage in which only the head learns: what the backbone says of a film is computed once."""
+"""A stage in which only the head learns: features of the backbone are computed once and cached."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ class FrozenFeatures:
         self.compute, self.view = compute, 0
         self.known = torch.zeros(num_views, num_films, dtype=torch.bool)
         self.table: torch.Tensor | None = None
-        self.judged: list[tuple[np.ndarray, torch.Tensor]] = []
+        self.predicted: list[tuple[np.ndarray, torch.Tensor]] = []
 
     def start_epoch(self, epoch: int) -> None:
         """Turns to the view of an epoch, counted from 1."""
@@ -46,28 +46,27 @@ class FrozenFeatures:
         return self.table[self.view, index]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """What is known of the training films; those that are judged can be passed again."""
+        """What is known of the training films; the validation films can be passed again."""
         return {"known": self.known, "table": self.table}
 
     def load_state_dict(self, state: dict[str, torch.Tensor], *, device: torch.device) -> None:
         """Goes on with what was known."""
         self.known, self.table = state["known"], state["table"].to(device)
 
-    def judge(self, model: FinetunedBackbone, images: np.ndarray, *, transform: EvalTransform) -> np.ndarray:
-        """What `predict_logits` gives for films that are judged again and again, each time by another head.
+    def predict(
+        self, model: FinetunedBackbone, images: np.ndarray, *, transform: EvalTransform
+    ) -> np.ndarray:
+        """What `predict_logits` gives, float64 (N,), for films that are asked about after each epoch.
 
         Args:
-            model: With the backbone of this stage.
-            images: uint8 (N, H, W); the same array in each epoch.
+            model: With the backbone of this stage and the head of the moment.
+            images: uint8 (N, H, W), the very same array in each epoch.
             transform: The model's own.
-
-        Returns:
-            float64 (N,), logits.
         """
-        features = next((kept for films, kept in self.judged if films is images), None)
+        features = next((kept for films, kept in self.predicted if films is images), None)
         if features is None:
             found = predict_logits(model.backbone, images, transform=transform)
             features = torch.from_numpy(found).to(model.head.weight)
-            self.judged.append((images, features))
+            self.predicted.append((images, features))
         with torch.no_grad():
             return model.head(features).squeeze(1).double().cpu().numpy()

@@ -1,4 +1,4 @@
-"""What a run does, traced step by step or epoch by epoch, for a figure and not for a choice."""
+"""What a run does, traced for a figure and not for a choice: learning-rate range test, losses, rates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +13,7 @@ from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.predict import compute_probs
-from pneumo_utils.runtime import keep_freed_memory, make_accelerator, set_seed
-from pneumo_utils.training.fit import prepare_model, require_train_films
+from pneumo_utils.training.fit import make_trainer
 from pneumo_utils.training.trainer import Trainer, make_optimizer, make_schedule, name_what_to_lower
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1.0
@@ -27,7 +26,7 @@ class LrCurve:
     """What the finder saw.
 
     Attributes:
-        lrs: float (T,), the head's rate at each step, rising.
+        lrs: float (T,), the head's rate at each step.
         losses: float (T,), the smoothed training loss there.
         suggestion: The rate at which the loss falls most steeply per factor of rate.
     """
@@ -46,20 +45,10 @@ def find_lr(
     num_steps: int = 100,
     say: Callable[[str], None] = print,
 ) -> LrCurve:
-    """Trains for some steps while the rate rises geometrically from 1e-5 to 1.
+    """Trains for `num_steps` steps at most, 10 or more, while the rate rises geometrically from 1e-5 to 1.
 
     It ends early where the smoothed loss has risen to three times its lowest value. No validation film is
-    looked at, and the weights are thrown away.
-
-    Args:
-        config: How to train; its `lr` and schedule are not used.
-        train: Films of the train split.
-        weights_path: ImageNet weights, as for `fit`.
-        num_steps: Most steps, 10 or more.
-        say: Takes the sentence that there are no ImageNet weights.
-
-    Returns:
-        The curve with the suggestion.
+    looked at, and the weights are thrown away; the configuration's own rate and schedule are not used.
 
     Raises:
         ValueError: `train` is of another split: no validation or test film can be handed over.
@@ -72,23 +61,26 @@ def find_lr(
     """
     if num_steps < 10:
         raise UsageError(f"steps is {num_steps}; expected 10 or more.")
-    require_train_films(config, train)
-    keep_freed_memory()
-    set_seed(config.seed)
-    model, config, _ = prepare_model(config, weights_path=weights_path, say=say)
-    trainer = Trainer(config, model, train, accelerator=make_accelerator())
+    trainer, _ = make_trainer(config, train, weights_path=weights_path, say=say)
     trainer.open_blocks(trainer.num_open_blocks(config.num_epochs))
     start = trainer.lr
     for group in trainer.optimizer.param_groups:
         group["lr"] *= LOWEST_LR / start
     ratio = (HIGHEST_LR / LOWEST_LR) ** (1 / (num_steps - 1))
     trainer.schedule = ExponentialLR(trainer.optimizer.optimizer, ratio)
-    lrs, losses, average = [], [], 0.0
-    batches = _repeat(trainer.draw_batches)
+    lrs, losses = _raise_rate(trainer, num_steps)
+    slopes = np.gradient(losses, np.log(lrs))
+    return LrCurve(lrs, losses, float(lrs[int(np.argmin(slopes))]))
+
+
+def _raise_rate(trainer: Trainer, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rates of the steps that were taken, and the smoothed losses."""
+    lrs, losses, average, batches = [], [], 0.0, []
     for step in range(1, num_steps + 1):
         lr = trainer.lr
+        batches = batches or trainer.draw_batches()
         try:
-            average = SMOOTHING * average + (1 - SMOOTHING) * trainer.step(next(batches))
+            average = SMOOTHING * average + (1 - SMOOTHING) * trainer.step(batches.pop(0))
         except PneumoError:  # the loss is no number any more: the rate is far too high
             break
         lrs.append(lr)
@@ -97,19 +89,13 @@ def find_lr(
             break
     if len(lrs) < 3:
         raise PneumoError("The loss was no number from the start; check the films and the model.")
-    slopes = np.gradient(np.array(losses), np.log(lrs))
-    return LrCurve(np.array(lrs), np.array(losses), float(lrs[int(np.argmin(slopes))]))
-
-
-def _repeat(draw_batches):
-    while True:
-        yield from draw_batches()
+    return np.array(lrs), np.array(losses)
 
 
 def trace_losses(
     config: TrainConfig, train: XrayDataset, *, judged: dict[str, XrayDataset]
 ) -> dict[str, np.ndarray]:
-    """Trains, and after each epoch measures the loss of each set of films as they are.
+    """Trains, and after each epoch measures the mean cross-entropy of each set of films as they are.
 
     The loss that training itself reports is of augmented, weighted and smoothed films under weights that
     still move, and stands beside no other. Nothing is chosen or kept here.
@@ -117,10 +103,10 @@ def trace_losses(
     Args:
         config: How to train.
         train: Films of the train split.
-        judged: Films of the train or validation split by name, the training films themselves among them.
+        judged: Films of the train or validation split by name.
 
     Returns:
-        By the same names float (num_epochs,), the mean cross-entropy of the plain films.
+        By the same names float (num_epochs,).
 
     Raises:
         ValueError: Films of the test split were handed over.
@@ -128,11 +114,7 @@ def trace_losses(
     """
     if any(films.split == "test" for films in judged.values()):
         raise ValueError("trace_losses was handed test films; expected train and val.")
-    require_train_films(config, train)
-    keep_freed_memory()
-    set_seed(config.seed)
-    model, config, _ = prepare_model(config)
-    trainer = Trainer(config, model, train, accelerator=make_accelerator())
+    trainer, _ = make_trainer(config, train)
     losses = {name: [] for name in judged}
     for epoch in range(1, config.num_epochs + 1):
         trainer.train_epoch(epoch)
@@ -144,11 +126,6 @@ def trace_losses(
 
 def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
     """The rates that a run of `num_steps` steps will have, as its own optimizer and schedule set them.
-
-    Args:
-        config: How to train, its strategy settled.
-        model: From `build_model`; it is not changed.
-        num_steps: Steps of the run, 1 or more.
 
     Returns:
         float (num_steps, number of blocks + 1), one column a block from the film up, the head last.

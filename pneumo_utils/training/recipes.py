@@ -16,11 +16,9 @@ RECIPES: dict[str, TrainConfig] = {
 
 
 def make_config(model: str, **changes) -> TrainConfig:
-    """The recipe of a model, with some of its settings changed.
+    """The recipe of a model with other values for some fields; None leaves a field as the recipe has it.
 
-    Args:
-        model: A key of `RECIPES`; `timm_NAME` takes the recipe of `efficientnet_lite0_finetune`.
-        **changes: Fields of `TrainConfig`; None leaves a field as the recipe has it.
+    `timm_NAME` takes the recipe of `efficientnet_lite0_finetune`.
 
     Raises:
         UsageError: The model has no recipe, or a value is out of range.

@@ -1,4 +1,4 @@
-"""The history of a run, and the safe point after each epoch from which a run that was cut off goes on."""
+"""What a run leaves on disk: its history, its checkpoint, and a safe point after each epoch to go on from."""
 
 import csv
 import hashlib
@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
@@ -16,11 +17,15 @@ from pneumo_utils.models.checkpoint import (
     load_tensors,
     require_intact,
     require_valid_weights,
+    save_checkpoint,
     save_tensors,
     to_values,
 )
 from pneumo_utils.runtime import get_versions, remove_leftovers
 from pneumo_utils.training.trainer import Trainer, is_out_of_memory
+
+FORMAT_VERSION = 1
+SUFFIX = ".resume"
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class EpochRecord:
 
     Attributes:
         epoch: From 1.
-        stage: "head" while only the head learns, else "all".
+        stage: What learnt: "head", "top K of N blocks" or "all".
         lr: Learning rate of the head at the end of the epoch.
         train_loss: Mean over the augmented training films, weighted and smoothed as in training.
         val_loss: Mean over the validation films of the plain cross-entropy.
@@ -59,12 +64,7 @@ class EpochRecord:
 
 
 def save_history(history: list[EpochRecord], stem: Path) -> None:
-    """Writes `<stem>.csv` and `<stem>.json`.
-
-    Args:
-        history: One record an epoch.
-        stem: The path without its suffix.
-    """
+    """Writes `<stem>.csv` for people and `<stem>.json`; `stem` is a path without its suffix."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     rows = [asdict(record) for record in history]
     stem.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
@@ -74,41 +74,13 @@ def save_history(history: list[EpochRecord], stem: Path) -> None:
         writer.writerows(rows)
 
 
-def load_history(stem: Path) -> list[EpochRecord]:
-    """Reads what `save_history` wrote."""
-    rows = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
-    return [EpochRecord(**row) for row in rows]
-
-
-FORMAT_VERSION = 1
-SUFFIX = ".resume"
-
-
-@dataclass(frozen=True)
-class SafePoint:
-    """Where a run stood after an epoch.
-
-    Attributes:
-        trainer: From `Trainer.state_dict`.
-        best: The best checkpoint so far; its configuration is settled.
-        history: One record an epoch.
-    """
-
-    trainer: dict
-    best: Checkpoint
-    history: list[EpochRecord]
-
-
 def describe_run(
     config: TrainConfig, train: XrayDataset, val: XrayDataset, *, weights_path: Path | None, device: str
 ) -> dict:
-    """What makes two runs the same, as plain values by name; the names stand in a sentence.
+    """What makes two runs the same, as plain values by names that can stand in a sentence.
 
     Args:
-        config: How to train, as it was asked for.
-        train: Films of the train split.
-        val: Films of the validation split.
-        weights_path: ImageNet weights, or None.
+        config: As it was asked for, not yet settled; the rest as in `fit`.
         device: "cpu", "cuda", ...
     """
     weights = ""
@@ -119,38 +91,45 @@ def describe_run(
     return config.to_dict() | films | {"weights": weights, "device": device} | get_versions()
 
 
-class SafePointFile:
-    """The one safe point of a run.
+class SafePoint(NamedTuple):
+    """Where a run stood after an epoch: `Trainer.state_dict`, the best checkpoint so far, all records."""
+
+    trainer: dict
+    best: Checkpoint
+    history: list[EpochRecord]
+
+
+class RunFiles:
+    """The checkpoint of a run's best epoch and, until the run has ended, the safe point that lies beside it.
 
     Args:
-        checkpoint_path: Of the run, which it lies beside; None keeps no safe points.
+        checkpoint_path: None keeps nothing.
         run: From `describe_run`.
+        is_writer: Whether this process writes; of several that train together one does, and all read.
+
+    Raises:
+        PneumoError: From each method that writes: a file cannot be written, and is kept as it was.
     """
 
-    def __init__(self, checkpoint_path: Path | None, run: dict):
+    def __init__(self, checkpoint_path: Path | None, run: dict, *, is_writer: bool = True):
         self.checkpoint_path, self.run = checkpoint_path, run
+        self.is_kept = is_writer and checkpoint_path is not None
         self.path = checkpoint_path and checkpoint_path.with_name(checkpoint_path.name + SUFFIX)
 
     def start(self, *, resume: bool, say: Callable[[str], None]) -> SafePoint | None:
-        """Clears what a killed process left half-written, and finds the safe point to go on from.
+        """The safe point to go on from, None for a start from the beginning; a sentence says which, and why.
 
-        Args:
-            resume: Whether to go on from one.
-            say: Takes the sentence that says what will be done, where there is a choice.
-
-        Returns:
-            The safe point; None if the run starts from the beginning.
+        What a process that was killed left half-written is removed.
 
         Raises:
-            ValueError: It was asked for without a checkpoint path.
+            ValueError: `resume` is true without a checkpoint path.
         """
-        if self.path is None:
-            if resume:
-                raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
-            return None
-        remove_leftovers(self.checkpoint_path)
+        if resume and self.path is None:
+            raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
+        if self.is_kept:
+            remove_leftovers(self.checkpoint_path)
         if not resume:
-            if self.path.exists():
+            if self.path is not None and self.path.exists():
                 say(
                     f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
                     "--resume (resume=True in fit) would go on from it, if it is of the same run."
@@ -168,6 +147,20 @@ class SafePointFile:
         say(f"{reason}: training starts from the beginning.")
         return None
 
+    def _load(self) -> SafePoint:
+        content = load_tensors(self.path)
+        require_intact(self.path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
+            raise ValueError("it is of another format")
+        found, asked = content["run"], self.run
+        other = [name for name in found | asked if found.get(name) != asked.get(name)]
+        if other:
+            raise ValueError(f"it is of a run with another {', another '.join(other)}")
+        best = from_values(content["best"]["values"], content["best"]["state"])
+        require_valid_weights(best)
+        history = [EpochRecord(**row) for row in content["history"]]
+        return SafePoint(content["trainer"], best, history)
+
     def restore(self, point: SafePoint, trainer: Trainer) -> None:
         """Puts a new trainer where the safe point's was.
 
@@ -183,13 +176,14 @@ class SafePointFile:
                 f"The safe point {self.path.name} does not fit ({first_line(error)}). Train without --resume."
             ) from error
 
-    def save(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
-        """Replaces the safe point by one of this moment, at the end of an epoch.
+    def save_best(self, best: Checkpoint) -> None:
+        """Replaces the checkpoint."""
+        if self.is_kept:
+            save_checkpoint(best, self.checkpoint_path)
 
-        Raises:
-            PneumoError: The file cannot be written; the safe point before it is kept.
-        """
-        if self.path is None:
+    def save_point(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
+        """Replaces the safe point by one of this moment, at the end of an epoch."""
+        if not self.is_kept:
             return
         content = {
             "format": FORMAT_VERSION,
@@ -200,21 +194,8 @@ class SafePointFile:
         }
         save_tensors(content, self.path, kind="safe point")
 
-    def remove(self) -> None:
-        """Removes it: the run has come to its end."""
-        if self.path is not None:
+    def finish(self, best: Checkpoint) -> None:
+        """Keeps the checkpoint alone: the run has come to its end."""
+        self.save_best(best)
+        if self.is_kept:
             self.path.unlink(missing_ok=True)
-
-    def _load(self) -> SafePoint:
-        content = load_tensors(self.path)
-        require_intact(self.path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
-            raise ValueError("it is of another format")
-        found, asked = content["run"], self.run
-        other = [name for name in found | asked if found.get(name) != asked.get(name)]
-        if other:
-            raise ValueError(f"it is of a run with another {', another '.join(other)}")
-        best = from_values(content["best"]["values"], content["best"]["state"])
-        require_valid_weights(best)
-        history = [EpochRecord(**row) for row in content["history"]]
-        return SafePoint(content["trainer"], best, history)

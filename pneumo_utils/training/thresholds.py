@@ -7,19 +7,195 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from pneumo_utils.config import REFER_ALPHA
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
 
-REFER_ALPHA = 0.05
-"""The error rate, in each class, that the band of a checkpoint is made for."""
+SCREENING_SENSITIVITY = 0.95
+"""What screening promises, on validation films as they are and on their stressed copies."""
+RULE_IN_SPECIFICITY = 0.95
+"""What ruling in promises, likewise."""
+
+
+def choose_operating_points(
+    labels: np.ndarray,
+    probs: np.ndarray,
+    *,
+    stress_labels: np.ndarray,
+    stress_probs: np.ndarray,
+    balanced: float | None = None,
+    screening: float | None = None,
+) -> dict[str, float]:
+    """The thresholds of a model, from validation films as they are and from stressed copies of them.
+
+    Nobody knows how far the films of tomorrow will lie from the plain ones: in the balanced threshold both
+    kinds have half a say, and screening and rule-in keep their promise on either kind.
+
+    Args:
+        labels: int (N,), 0 or 1.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+        stress_labels: int (V * N,), of V stressed copies of each film, view after view.
+        stress_probs: float (V * N,).
+        balanced, screening: A checkpoint's own, which stay; None chooses them.
+
+    Returns:
+        By name: rule_in (specificity of 95 % or more) >= balanced (sensitivity and specificity are closest)
+        >= screening (sensitivity of 95 % or more).
+
+    Raises:
+        PneumoError: A class has no film.
+    """
+    _require_both_classes(labels, "An operating point")
+    kinds = ((labels, probs), (stress_labels, stress_probs))
+    if balanced is None:
+        balanced = choose_threshold(_pool(labels, stress_labels), _pool(probs, stress_probs))
+    if screening is None:
+        screening = min(choose_screening_threshold(*kind) for kind in kinds)
+    rule_in = max(choose_rule_in_threshold(*kind) for kind in kinds)
+    # Where both promises are easily kept, screening would lie above rule-in. Neither passes the balanced
+    # point: a lower screening threshold misses fewer, and a higher one for ruling in alarms fewer.
+    return {"balanced": balanced, "screening": min(screening, balanced), "rule_in": max(rule_in, balanced)}
+
+
+def _pool(plain: np.ndarray, stressed: np.ndarray) -> np.ndarray:
+    """Both kinds in one array, the plain films repeated so that each kind counts the same."""
+    return np.concatenate([np.tile(plain, len(stressed) // len(plain)), stressed])
+
+
+def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
+    """The balanced operating point: where sensitivity and specificity are closest.
+
+    It lies halfway between the two neighbouring probabilities, so that no single film decides.
+
+    Args:
+        labels: int (N,), 0 or 1, both present.
+        probs: float (N,), P(pneumonia) in 0 to 1.
+
+    Returns:
+        A threshold in 0 to 1; call it pneumonia when prob >= threshold.
+    """
+    false_positive_rate, sensitivity, thresholds = roc_curve(labels, probs, drop_intermediate=False)
+    gap = np.abs(sensitivity - (1 - false_positive_rate))
+    best = np.flatnonzero(np.isclose(gap, gap.min()))
+    best = best[np.argmax((sensitivity - false_positive_rate)[best])]
+    return _move_between(thresholds[best], probs)
+
+
+def choose_screening_threshold(
+    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = SCREENING_SENSITIVITY
+) -> float:
+    """The highest threshold with this sensitivity, above 0 to 1; all else as in `choose_threshold`."""
+    _, reached, thresholds = roc_curve(labels, probs, drop_intermediate=False)
+    return _move_between(thresholds[np.flatnonzero(reached >= sensitivity)[0]], probs)
+
+
+def choose_rule_in_threshold(
+    labels: np.ndarray, probs: np.ndarray, *, specificity: float = RULE_IN_SPECIFICITY
+) -> float:
+    """The lowest threshold with this specificity, above 0 to 1; all else as in `choose_threshold`.
+
+    Where normal films of probability 1 leave no other, it is the next number above 1, which calls nothing
+    pneumonia.
+    """
+    normal = np.sort(np.asarray(probs)[np.asarray(labels) == 0])
+    candidates = np.append(np.unique(probs), np.inf)
+    reached = np.searchsorted(normal, candidates) / len(normal)
+    threshold = candidates[np.flatnonzero(reached >= specificity)[0]]
+    if threshold == np.inf and np.max(probs) == 1:
+        return float(np.nextafter(1.0, 2.0))
+    return _move_between(threshold, probs)
+
+
+def _move_between(threshold: float, probs: np.ndarray) -> float:
+    """Halfway from a threshold to the next lower probability."""
+    below, upper = np.asarray(probs)[np.asarray(probs) < threshold], min(threshold, 1.0)
+    if not len(below):
+        return float(upper)
+    middle = (upper + below.max()) / 2
+    return float(middle if middle > below.max() else upper)  # neighbouring floats have nothing between them
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature, 0.05 to 20, with which probabilities fit the labels best (calibration).
+
+    Args:
+        logits: float (N,), of validation films.
+        labels: int (N,), 0 or 1.
+
+    Source:
+        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599.
+    """
+    signed = np.where(np.asarray(labels) == 1, 1.0, -1.0) * np.asarray(logits, dtype=np.float64)
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        return float(np.logaddexp(0, -signed / np.exp(log_temperature)).mean())
+
+    bounds = (np.log(0.05), np.log(20))
+    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x))
+
+
+def choose_settings(
+    labels: np.ndarray, logits: np.ndarray, *, stress_labels: np.ndarray, stress_logits: np.ndarray
+) -> dict[str, float]:
+    """Temperature, threshold and screening_threshold of a checkpoint, from logits of validation films.
+
+    The temperature is that of the plain films, the thresholds are `choose_operating_points`.
+    """
+    temperature = fit_temperature(logits, labels)
+    points = choose_operating_points(
+        labels,
+        compute_probs(logits, temperature),
+        stress_labels=stress_labels,
+        stress_probs=compute_probs(stress_logits, temperature),
+    )
+    return {
+        "temperature": temperature,
+        "threshold": points["balanced"],
+        "screening_threshold": points["screening"],
+    }
+
+
+def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
+    """Settles everything about a trained model that is neither weight nor recipe.
+
+    Mirror images are averaged in where the stressed films are then ranked no worse. Temperature and
+    thresholds are from `choose_settings`; the refer band is fitted on the plain films.
+
+    Args:
+        checkpoint: A trained model; `val_metrics` gets the AUROC on both kinds of films and the accuracy.
+        val: Validation films at the model's image size.
+        stressed: Changed copies of them, from `make_stress_films`.
+    """
+    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+
+    def predict(films: XrayDataset, flip: bool) -> np.ndarray:
+        return predict_logits(model, films.images, transform=checkpoint.transform, flip_average=flip)
+
+    stress_logits = {flip: predict(stressed, flip) for flip in (False, True)}
+    stress_auroc = {
+        flip: float(roc_auc_score(stressed.labels, stress_logits[flip])) for flip in stress_logits
+    }
+    flip = stress_auroc[True] >= stress_auroc[False]
+    logits = predict(val, flip)
+    chosen = choose_settings(
+        val.labels, logits, stress_labels=stressed.labels, stress_logits=stress_logits[flip]
+    )
+    probs = compute_probs(logits, chosen["temperature"])
+    figures = {
+        "auroc": float(roc_auc_score(val.labels, logits)),
+        "stress_auroc": stress_auroc[flip],
+        "accuracy": float(np.mean((probs >= chosen["threshold"]) == val.labels)),
+    }
+    chosen |= {"flip_average": flip, "refer_limits": fit_refer_band(val.labels, probs).limits}
+    return replace(checkpoint, val_metrics=checkpoint.val_metrics | figures, **chosen)
 
 
 @dataclass(frozen=True)
 class ReferBand:
-    """What a set of classes is made by.
+    """What sets of classes are made by (split-conformal prediction); no set of one class: a person decides.
 
     Attributes:
         alpha: The error rate that was asked for, above 0 and below 1.
@@ -48,9 +224,6 @@ def fit_refer_band(
         by_class: Promise it to each class, so that it also holds where pneumonia is rarer (class-conditional,
             or Mondrian); else over all films (marginal), where a rare class can pay for a common one.
 
-    Returns:
-        The band.
-
     Raises:
         UsageError: `alpha` is not above 0 and below 1.
         PneumoError: A class has no film.
@@ -61,13 +234,10 @@ def fit_refer_band(
     """
     if not 0 < alpha < 1:
         raise UsageError(f"alpha is {alpha}; expected above 0 and below 1.")
-    probs, ill = np.asarray(probs), np.asarray(labels) == 1
-    if ill.all() or not ill.any():
-        raise PneumoError(
-            f"A refer band needs films of both classes; of {len(ill)} films {ill.sum()} are PNEUMONIA."
-        )
-    scores = np.where(ill, 1 - probs, probs)
-    groups = (scores[~ill], scores[ill]) if by_class else (scores, scores)
+    _require_both_classes(labels, "A refer band")
+    probs, is_ill = np.asarray(probs), np.asarray(labels) == 1
+    scores = np.where(is_ill, 1 - probs, probs)
+    groups = (scores[~is_ill], scores[is_ill]) if by_class else (scores, scores)
     return ReferBand(alpha, by_class, tuple(_find_limit(group, alpha) for group in groups))
 
 
@@ -78,197 +248,13 @@ def _find_limit(scores: np.ndarray, alpha: float) -> float:
 
 
 def predict_sets(band: ReferBand, probs: np.ndarray) -> np.ndarray:
-    """The set of classes of each film.
-
-    Args:
-        band: From `fit_refer_band`.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-
-    Returns:
-        bool (N, 2), whether NORMAL and whether PNEUMONIA is in the set.
-    """
+    """bool (N, 2), whether NORMAL and whether PNEUMONIA is in the set, for P(pneumonia), float (N,)."""
     probs = np.asarray(probs)
     return np.stack([probs <= band.limits[0], 1 - probs <= band.limits[1]], axis=1)
 
 
-def find_refer_range(limits: tuple[float, float], threshold: float) -> tuple[float, float]:
-    """From which probability to which a film goes to a person, if a threshold names the class otherwise.
-
-    Outside of it the set is one class, and the same that the threshold names. The threshold counts because it
-    was chosen by another rule: between it and the band, the set is one class and the threshold names the
-    other. Fewer films are answered than by the sets alone, so their promise holds.
-
-    Args:
-        limits: Of a `ReferBand`.
-        threshold: Call it pneumonia when prob >= threshold, 0 to 1.
-
-    Returns:
-        The lowest and the highest probability that is referred, both included.
-    """
-    ends = (limits[0], 1 - limits[1], threshold)
-    return min(ends), max(ends)
-
-
-SCREENING_SENSITIVITY = 0.95
-"""What screening promises, on validation films as they are and on their stressed copies."""
-RULE_IN_SPECIFICITY = 0.95
-"""What ruling in promises, likewise."""
-
-
-def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
-    """Settles everything about a trained model that is neither weight nor recipe.
-
-    Mirror images are averaged in where the stressed films are then ranked no worse. Temperature and
-    thresholds follow from `choose_operating_points`; the refer band is fitted on the plain films.
-
-    Args:
-        checkpoint: A trained model.
-        val: Validation films at the model's image size.
-        stressed: Changed copies of them, from `make_stress_films`.
-
-    Returns:
-        The checkpoint with its choices, and in `val_metrics` the AUROC on both kinds of films and the
-        accuracy on the plain ones.
-    """
-    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
-    logits = {
-        flip: [
-            predict_logits(model, films.images, transform=checkpoint.transform, flip_average=flip)
-            for films in (val, stressed)
-        ]
-        for flip in (False, True)
-    }
-    stress_auroc = {flip: roc_auc_score(stressed.labels, pair[1]) for flip, pair in logits.items()}
-    flip = bool(stress_auroc[True] >= stress_auroc[False])
-    val_logits, stress_logits = logits[flip]
-    points = choose_operating_points(val_logits, val.labels, stress_logits, stressed.labels)
-    probs = compute_probs(val_logits, points["temperature"])
-    band = fit_refer_band(val.labels, probs)
-    figures = {
-        "auroc": float(roc_auc_score(val.labels, val_logits)),
-        "stress_auroc": float(stress_auroc[flip]),
-        "accuracy": float(np.mean((probs >= points["threshold"]) == val.labels)),
-    }
-    chosen = points | {"flip_average": flip, "refer_limits": band.limits}
-    return replace(checkpoint, val_metrics=checkpoint.val_metrics | figures, **chosen)
-
-
-def choose_operating_points(
-    logits: np.ndarray, labels: np.ndarray, stress_logits: np.ndarray, stress_labels: np.ndarray
-) -> dict[str, float]:
-    """Temperature from the plain validation films, thresholds from these and the stressed ones.
-
-    Nobody knows how far the films of tomorrow will lie from the plain ones: in the balanced threshold both
-    kinds have half a say, and the screening threshold keeps its promise on both.
-
-    Args:
-        logits: float (N,), of validation films.
-        labels: int (N,), 0 or 1.
-        stress_logits: float (V * N,), of V stressed copies of each, view after view.
-        stress_labels: int (V * N,).
-
-    Returns:
-        temperature, threshold (balanced) and screening_threshold, named as in a checkpoint.
-    """
-    temperature, num_views = fit_temperature(logits, labels), len(stress_labels) // len(labels)
-    both_labels = np.concatenate([np.tile(labels, num_views), stress_labels])
-    both_logits = np.concatenate([np.tile(logits, num_views), stress_logits])
-    screening = (
-        choose_screening_threshold(films, compute_probs(scores, temperature))
-        for films, scores in ((labels, logits), (stress_labels, stress_logits))
-    )
-    return {
-        "temperature": temperature,
-        "threshold": choose_threshold(both_labels, compute_probs(both_logits, temperature)),
-        "screening_threshold": min(screening),
-    }
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature that makes validation probabilities fit the labels best.
-
-    Args:
-        logits: float (N,), of validation films.
-        labels: int (N,), 0 or 1.
-
-    Returns:
-        0.05 to 20, the minimum of the negative log likelihood.
-
-    Source:
-        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599.
-    """
-    signed = np.where(np.asarray(labels) == 1, 1.0, -1.0) * np.asarray(logits, dtype=np.float64)
-
-    def negative_log_likelihood(log_temperature: float) -> float:
-        return float(np.logaddexp(0, -signed / np.exp(log_temperature)).mean())
-
-    bounds = (np.log(0.05), np.log(20))
-    return float(np.exp(minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded").x))
-
-
-def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The balanced operating point: where sensitivity and specificity are closest.
-
-    It lies halfway between the two neighbouring probabilities, so that no single film decides.
-
-    Args:
-        labels: int (N,), 0 or 1, both present.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-
-    Returns:
-        A threshold in 0 to 1; call it pneumonia when prob >= threshold.
-    """
-    false_positive_rate, sensitivity, thresholds = roc_curve(labels, probs, drop_intermediate=False)
-    gap = np.abs(sensitivity - (1 - false_positive_rate))
-    best = np.flatnonzero(np.isclose(gap, gap.min()))
-    best = best[np.argmax((sensitivity - false_positive_rate)[best])]
-    return _move_between(thresholds[best], probs)
-
-
-def choose_screening_threshold(
-    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = SCREENING_SENSITIVITY
-) -> float:
-    """The screening point: the highest threshold that still finds most pneumonias.
-
-    Args:
-        labels: int (N,), 0 or 1, both present.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        sensitivity: What is asked for, above 0 to 1.
-
-    Returns:
-        A threshold in 0 to 1, halfway between two neighbouring probabilities.
-    """
-    _, reached, thresholds = roc_curve(labels, probs, drop_intermediate=False)
-    return _move_between(thresholds[np.flatnonzero(reached >= sensitivity)[0]], probs)
-
-
-def choose_rule_in_threshold(
-    labels: np.ndarray, probs: np.ndarray, *, specificity: float = RULE_IN_SPECIFICITY
-) -> float:
-    """The rule-in point: the lowest threshold that still leaves most of the healthy alone.
-
-    Args:
-        labels: int (N,), 0 or 1, both present.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        specificity: What is asked for, above 0 to 1.
-
-    Returns:
-        A threshold in 0 to 1, halfway between two neighbouring probabilities; the next number above 1,
-        which calls nothing pneumonia, where normal films of probability 1 leave no other.
-    """
-    normal = np.sort(np.asarray(probs)[np.asarray(labels) == 0])
-    candidates = np.append(np.unique(probs), np.inf)
-    reached = np.searchsorted(normal, candidates) / len(normal)
-    threshold = candidates[np.flatnonzero(reached >= specificity)[0]]
-    if threshold == np.inf and np.max(probs) == 1:
-        return float(np.nextafter(1.0, 2.0))
-    return _move_between(threshold, probs)
-
-
-def _move_between(threshold: float, probs: np.ndarray) -> float:
-    """Halfway from a threshold to the next lower probability."""
-    below, upper = np.asarray(probs)[np.asarray(probs) < threshold], min(threshold, 1.0)
-    if not len(below):
-        return float(upper)
-    middle = (upper + below.max()) / 2
-    return float(middle if middle > below.max() else upper)  # neighbouring floats have nothing between them
+def _require_both_classes(labels: np.ndarray, what: str) -> None:
+    num_ill = int(np.sum(labels))
+    if num_ill in (0, len(labels)):
+        found = f"{len(labels) - num_ill} NORMAL and {num_ill} PNEUMONIA"
+        raise PneumoError(f"{what} needs films of both classes; got {found}.")

@@ -1,4 +1,4 @@
-"""`Trainer`: the moving parts of one run, and one epoch of them."""
+"""`Trainer`: the moving parts of one run (optimizer, schedule, averaged weights), and one epoch of them."""
 
 import functools
 import gc
@@ -17,58 +17,12 @@ from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.models.backbone import FinetunedBackbone
+from pneumo_utils.models.backbone import FinetunedBackbone, list_blocks
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.runtime import get_random_state, set_random_state
 from pneumo_utils.training.frozen_features import FrozenFeatures
 
-
-class Processes:
-    """The processes that train one model together; most often there is only one.
-
-    Each draws the same batches and the same augmentation, takes every n-th film of a batch, and judges every
-    n-th film of validation, so that a figure is one over all films, each counted once. Batch normalisation
-    sees the films of its own process alone. A run is started by `accelerate launch` or `torchrun`.
-
-    Args:
-        accelerator: An `accelerate.Accelerator`.
-    """
-
-    def __init__(self, accelerator):
-        self.accelerator = accelerator
-        self.rank, self.number = accelerator.process_index, accelerator.num_processes
-
-    def take_share(self, values):
-        """The films of this process: an array or tensor (N, ...), its first axis thinned out."""
-        return values[self.rank :: self.number]
-
-    def compute_mean(self, loss: torch.Tensor) -> float:
-        """The mean over all processes."""
-        if self.number == 1:
-            return loss.item()
-        return self.accelerator.reduce(loss.detach(), "mean").item()
-
-    def align_buffers(self, model: nn.Module) -> None:
-        """Gives all processes the buffers of the first: normalisation statistics are each one's own."""
-        if self.number > 1:
-            for buffer in model.buffers():
-                torch.distributed.broadcast(buffer, src=0)
-
-    def join(self, share: np.ndarray) -> np.ndarray:
-        """The values of all films, float64 (N,), in their order, from each process's share of them."""
-        if self.number == 1:
-            return share
-        shares = [None] * self.number
-        torch.distributed.all_gather_object(shares, share)
-        joined = np.empty(sum(map(len, shares)))
-        for rank, part in enumerate(shares):
-            joined[rank :: self.number] = part
-        return joined
-
-
-def list_blocks(model: nn.Module) -> list[nn.Module]:
-    """The parts of a model below its head, from the film up; a network without a backbone is one part."""
-    return model.blocks if hasattr(model, "blocks") else [model.features]
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
@@ -77,24 +31,17 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
     In `two_stage` the rates fall geometrically from the head down to `backbone_lr_factor` of it at the
     lowest block: what was learnt from a million photographs changes least where it is most general.
 
-    Args:
-        config: How to train.
-        model: From `build_model`.
-
     Source:
         Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
         rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
     """
-    blocks = list_blocks(model)
+    parts = [*list_blocks(model), model.head]
+    depth = len(parts) - 1
     factor = config.backbone_lr_factor if config.strategy == "two_stage" else 1.0
     groups = [
-        {
-            "params": list(block.parameters()),
-            "lr": config.lr * factor ** ((len(blocks) - index) / len(blocks)),
-        }
-        for index, block in enumerate(blocks)
+        {"params": list(part.parameters()), "lr": config.lr * factor ** ((depth - index) / depth)}
+        for index, part in enumerate(parts)
     ]
-    groups.append({"params": list(model.head.parameters()), "lr": config.lr})
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
 
@@ -112,7 +59,229 @@ def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, num_ste
     return OneCycleLR(optimizer, rates, total_steps=num_steps + 3)
 
 
-_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
+class Trainer:
+    """A model in training, with its films on the device.
+
+    Several processes, started by `accelerate launch` or `torchrun`, may train one model together: each draws
+    the same batches and augmentation, and takes every n-th film of a batch or of those to be predicted. Batch
+    normalisation sees the films of its own process alone.
+
+    Args:
+        config: Its strategy is settled.
+        model: From `build_model`.
+        train: At least one batch of films of the train split.
+        accelerator: An `accelerate.Accelerator`, which decides device and precision.
+    """
+
+    def __init__(self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator):
+        self.config, self.accelerator, self.device = config, accelerator, accelerator.device
+        self.transform = EvalTransform(config.image_size)
+        self.images = torch.from_numpy(train.images).to(self.device)
+        self.labels = torch.from_numpy(train.labels).to(self.device)
+        self.steps_per_epoch = len(train) // config.batch_size
+        self.class_weights = self._weigh_classes(train.labels)
+        self.order = torch.Generator().manual_seed(config.seed)
+        self.draws = torch.Generator(self.device).manual_seed(config.seed)
+        self.shares = np.random.default_rng(config.seed)
+        self.bare_model = model.to(self.device, memory_format=torch.channels_last)
+        self.blocks = list_blocks(self.bare_model)
+        optimizer = make_optimizer(config, self.bare_model)
+        self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
+        self.model, self.optimizer = accelerator.prepare(self.bare_model, optimizer)
+        self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
+        self.frozen = self._make_frozen_features()
+
+    @property
+    def lr(self) -> float:
+        """Present learning rate of the head."""
+        return self.optimizer.param_groups[-1]["lr"]
+
+    def num_open_blocks(self, epoch: int) -> int:
+        """How many of the backbone's blocks learn in an epoch, from 1, counted from the top down."""
+        config, total = self.config, len(self.blocks)
+        if config.strategy != "two_stage":
+            return 0 if config.strategy == "frozen" else total
+        done = min(max(epoch - config.head_epochs, 0), config.unfreeze_epochs)
+        return math.ceil(total * done / config.unfreeze_epochs)
+
+    def stage(self, epoch: int) -> str:
+        """Which part learns in an epoch, from 1: "head", "top K of N blocks" or "all"."""
+        opened, total = self.num_open_blocks(epoch), len(self.blocks)
+        if opened == total:
+            return "all"
+        return f"top {opened} of {total} blocks" if opened else "head"
+
+    def train_epoch(self, epoch: int, *, on_step: Callable[[float], None] = lambda loss: None) -> float:
+        """Goes once through the films in a new order and returns the mean loss; `on_step` takes each.
+
+        Raises:
+            PneumoError: The loss is no longer a finite number.
+        """
+        self.open_blocks(self.num_open_blocks(epoch))
+        if self.frozen is not None:
+            self.frozen.start_epoch(epoch)
+        losses = []
+        for batch in self.draw_batches():
+            losses.append(self.step(batch))
+            on_step(losses[-1])
+        return float(np.mean(losses))
+
+    def open_blocks(self, num_open: int) -> None:
+        """Lets the head and the top blocks learn; the others keep weights and normalisation statistics."""
+        if num_open > 0:
+            self.frozen = None
+        self.model.train()
+        for index, block in enumerate(self.blocks):
+            is_open = index >= len(self.blocks) - num_open
+            block.train(is_open).requires_grad_(is_open)
+
+    def draw_batches(self) -> list[torch.Tensor]:
+        """The films of one epoch, in a new order: int64 (B,) indices for each step."""
+        num_films = len(self.labels)
+        if self.config.balance == "sampling":
+            odds = 1 / torch.bincount(self.labels).cpu().double()[self.labels.cpu()]
+            order = torch.multinomial(odds, num_films, replacement=True, generator=self.order)
+        else:
+            order = torch.randperm(num_films, generator=self.order)
+        batches = order.split(self.config.batch_size)[: self.steps_per_epoch]
+        return [batch.to(self.device) for batch in batches]
+
+    def step(self, index: torch.Tensor) -> float:
+        """One step of the optimizer on the films at `index`, int64 (B,); returns the loss before it.
+
+        Raises:
+            PneumoError: The loss is no longer a finite number.
+        """
+        loss = self.compute_loss(index)
+        mean = self.accelerator.reduce(loss.detach(), "mean").item()
+        if not math.isfinite(mean):
+            raise PneumoError(
+                f"The loss became {mean}; expected a finite number. Lower --lr (it is {self.config.lr:g})."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self._update_average()
+        return mean
+
+    def compute_loss(self, index: torch.Tensor) -> torch.Tensor:
+        """The cross-entropy of the films at `index`, int64 (B,), weighted by class, labels smoothed."""
+        labels, smoothing = self.labels[index], self.config.label_smoothing
+        targets, weights = labels * (1 - 2 * smoothing) + smoothing, self.class_weights[labels]
+        if self.frozen is not None:
+            logits = self.bare_model.classify(self.frozen.get(index))
+        else:
+            inputs = self._draw_inputs(index)
+            if self.config.mixup > 0:
+                share = self.shares.beta(self.config.mixup, self.config.mixup)
+                inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
+            inputs, targets, weights = map(self._take_share, (inputs, targets, weights))
+            with self.accelerator.autocast():
+                logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
+        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
+        # Gradients are averaged over processes, whose shares of a batch can differ by a film.
+        return (losses * weights).mean() * (len(losses) * self.accelerator.num_processes / len(index))
+
+    def _weigh_classes(self, labels: np.ndarray) -> torch.Tensor:
+        """Weights with which both classes count the same in the loss, 1 on average over films."""
+        weights = np.ones(2)
+        if self.config.balance == "weights":
+            weights = len(labels) / (2 * np.bincount(labels, minlength=2))
+        return torch.tensor(weights, dtype=torch.float32, device=self.device)
+
+    def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
+        """Films under a new draw of the augmentation, as the model takes them: float (B, 1, S, S)."""
+        levels = self.transform.to_grey_levels(self.images[index])
+        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
+        return self.transform.normalise(levels)
+
+    def _take_share(self, values):
+        """The films of this process, of an array or tensor (N, ...)."""
+        return values[self.accelerator.process_index :: self.accelerator.num_processes]
+
+    def _make_frozen_features(self) -> FrozenFeatures | None:
+        """A table for the first epochs, if only the head learns in them and no films are blended."""
+        is_alone = self.accelerator.num_processes == 1 and self.config.mixup == 0
+        if isinstance(self.bare_model, FinetunedBackbone) and is_alone and self.num_open_blocks(1) == 0:
+            return FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
+        return None
+
+    def _compute_features(self, index: torch.Tensor) -> torch.Tensor:
+        with self.accelerator.autocast():
+            inputs = self._draw_inputs(index).contiguous(memory_format=torch.channels_last)
+            return self.bare_model.backbone(inputs)
+
+    def _update_average(self) -> None:
+        if self.frozen is None or self.averaged.n_averaged == 0:
+            self.averaged.update_parameters(self.bare_model)
+            return
+        # The backbone stands still, and so does its average: only the head's is to be moved.
+        heads = (list(model.head.parameters()) for model in (self.averaged.module, self.bare_model))
+        with torch.no_grad():
+            self._average(*heads, self.averaged.n_averaged)
+        self.averaged.n_averaged += 1
+
+    def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
+        """Moves the averaged weights towards the present ones; faster at first, to forget the start."""
+        steps = int(num_averaged)
+        get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
+        if self.frozen is not None:
+            return self.frozen.predict(self.averaged.module, images, transform=self.transform)
+        from accelerate.utils import broadcast, gather_object
+
+        broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
+        share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
+        shares = gather_object([share])
+        logits = np.empty(len(images))
+        for rank, part in enumerate(shares):
+            logits[rank :: len(shares)] = part
+        return logits
+
+    def get_state(self) -> dict[str, torch.Tensor]:
+        """A copy of the averaged weights, by name, on the CPU."""
+        state = self.averaged.module.state_dict()
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def state_dict(self) -> dict:
+        """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
+        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
+        return state | {
+            "order": self.order.get_state(),
+            "draws": self.draws.get_state(),
+            "shares": self.shares.bit_generator.state,
+            "random": get_random_state(),
+            "frozen": self.frozen and self.frozen.state_dict(),
+            "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Goes back to a state of the same configuration, films and device; also sets torch's threads."""
+        for name, part in self._stateful_parts().items():
+            part.load_state_dict(state[name])
+        self.order.set_state(state["order"])
+        self.draws.set_state(state["draws"])
+        self.shares.bit_generator.state = state["shares"]
+        set_random_state(state["random"])
+        if self.frozen is not None and state["frozen"] is not None:
+            self.frozen.load_state_dict(state["frozen"], device=self.device)
+        else:
+            self.frozen = None
+        torch.set_num_threads(state["num_threads"])
+
+    def _stateful_parts(self) -> dict:
+        parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
+        parts |= {"schedule": self.schedule, "scaler": self.accelerator.scaler}  # a scaler for fp16 only
+        return {name: part for name, part in parts.items() if part is not None}
+
+
+def _mix(values: torch.Tensor, share: float) -> torch.Tensor:
+    """Each film of a batch blended with the one at its place from the batch's end."""
+    return share * values + (1 - share) * values.flip(0)
 
 
 def name_what_to_lower(train: Callable) -> Callable:
@@ -139,238 +308,4 @@ def name_what_to_lower(train: Callable) -> Callable:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of Python, torch, CUDA or its libraries says that memory ran out."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return any(words in str(error).lower() for words in _WORDS)
-
-
-class Trainer:
-    """A model in training, with its films on the device.
-
-    Args:
-        config: How to train, its strategy settled.
-        model: From `build_model`.
-        train: Films of the train split, at least one batch of them.
-        accelerator: Decides device and precision.
-    """
-
-    def __init__(self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator):
-        self.config, self.accelerator, self.device = config, accelerator, accelerator.device
-        self.processes = Processes(accelerator)
-        self.transform = EvalTransform(config.image_size)
-        self.images = torch.from_numpy(train.images).to(self.device)
-        self.labels = torch.from_numpy(train.labels).to(self.device)
-        self.steps_per_epoch = len(train) // config.batch_size
-        self.class_weights = self._weigh_classes(train.labels)
-        self.order = torch.Generator().manual_seed(config.seed)
-        self.draws = torch.Generator(self.device).manual_seed(config.seed)
-        self.shares = np.random.default_rng(config.seed)
-        self.bare_model = model.to(self.device, memory_format=torch.channels_last)
-        self.blocks = list_blocks(self.bare_model)
-        optimizer = make_optimizer(config, self.bare_model)
-        self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
-        self.model, self.optimizer = accelerator.prepare(self.bare_model, optimizer)
-        self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
-        self.frozen: FrozenFeatures | None = None
-
-    def num_open_blocks(self, epoch: int) -> int:
-        """How many of the backbone's blocks learn in an epoch, counted from the top down.
-
-        Args:
-            epoch: From 1.
-        """
-        config, total = self.config, len(self.blocks)
-        if config.strategy != "two_stage":
-            return 0 if config.strategy == "frozen" else total
-        done = min(max(epoch - config.head_epochs, 0), config.unfreeze_epochs)
-        return math.ceil(total * done / config.unfreeze_epochs)
-
-    def stage(self, epoch: int) -> str:
-        """Which part learns in an epoch, counted from 1: "head", "top K of N blocks" or "all"."""
-        opened, total = self.num_open_blocks(epoch), len(self.blocks)
-        if opened == total:
-            return "all"
-        return f"top {opened} of {total} blocks" if opened else "head"
-
-    def train_epoch(self, epoch: int, *, on_step=lambda loss: None) -> float:
-        """Goes once through the films in a new order.
-
-        Args:
-            epoch: From 1.
-            on_step: Called after each step with its loss.
-
-        Returns:
-            The mean loss.
-
-        Raises:
-            PneumoError: The loss is no longer a finite number.
-        """
-        num_open = self.num_open_blocks(epoch)
-        self.open_blocks(num_open)
-        self._use_frozen_features(num_open == 0, epoch)
-        losses = []
-        for batch in self.draw_batches():
-            losses.append(self.step(batch))
-            on_step(losses[-1])
-        return float(np.mean(losses))
-
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
-        if self.frozen is None:
-            self.processes.align_buffers(self.averaged)
-            share = self.processes.take_share(images)
-            return self.processes.join(predict_logits(self.averaged, share, transform=self.transform))
-        return self.frozen.judge(self.averaged.module, images, transform=self.transform)
-
-    def get_state(self) -> dict[str, torch.Tensor]:
-        """A copy of the averaged weights, by name, on the CPU."""
-        state = self.averaged.module.state_dict()
-        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
-
-    def state_dict(self) -> dict:
-        """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
-        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
-        return state | {
-            "order": self.order.get_state(),
-            "draws": self.draws.get_state(),
-            "shares": self.shares.bit_generator.state,
-            "random": get_random_state(),
-            "frozen": self.frozen and self.frozen.state_dict(),
-            "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        """Goes back to where `state_dict` was called; the next epoch is then the one that followed there.
-
-        Args:
-            state: From a trainer of the same configuration, films and device; also sets torch's threads.
-        """
-        for name, part in self._stateful_parts().items():
-            part.load_state_dict(state[name])
-        self.order.set_state(state["order"])
-        self.draws.set_state(state["draws"])
-        self.shares.bit_generator.state = state["shares"]
-        set_random_state(state["random"])
-        if state["frozen"] is not None:
-            self.frozen = self._make_frozen_features()
-            self.frozen.load_state_dict(state["frozen"], device=self.device)
-        torch.set_num_threads(state["num_threads"])
-
-    def _stateful_parts(self) -> dict:
-        parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
-        parts |= {"schedule": self.schedule, "scaler": self.accelerator.scaler}  # a scaler for fp16 only
-        return {name: part for name, part in parts.items() if part is not None}
-
-    @property
-    def lr(self) -> float:
-        """Present learning rate of the head."""
-        return self.optimizer.param_groups[-1]["lr"]
-
-    def open_blocks(self, num_open: int) -> None:
-        """Lets the head and the top blocks learn; the others keep weights and normalisation statistics."""
-        self.model.train()
-        for index, block in enumerate(self.blocks):
-            is_open = index >= len(self.blocks) - num_open
-            block.train(is_open).requires_grad_(is_open)
-
-    def draw_batches(self) -> list[torch.Tensor]:
-        """The films of one epoch, in a new order: int64 (B,) indices for each step."""
-        num_films = len(self.labels)
-        if self.config.balance == "sampling":
-            odds = 1 / torch.bincount(self.labels).cpu().double()[self.labels.cpu()]
-            order = torch.multinomial(odds, num_films, replacement=True, generator=self.order)
-        else:
-            order = torch.randperm(num_films, generator=self.order)
-        batches = order.split(self.config.batch_size)[: self.steps_per_epoch]
-        return [batch.to(self.device) for batch in batches]
-
-    def step(self, index: torch.Tensor) -> float:
-        """One step of the optimizer on the films at `index`.
-
-        Returns:
-            The loss before the step.
-
-        Raises:
-            PneumoError: The loss is no longer a finite number.
-        """
-        loss = self._compute_loss(index)
-        mean = self.processes.compute_mean(loss)
-        if not math.isfinite(mean):
-            raise PneumoError(
-                f"The loss became {mean}; expected a finite number. Lower --lr (it is {self.config.lr:g})."
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), 5.0)
-        self.optimizer.step()
-        self.schedule.step()
-        self._update_average()
-        return mean
-
-    def _compute_loss(self, index: torch.Tensor) -> torch.Tensor:
-        labels, smoothing = self.labels[index], self.config.label_smoothing
-        targets, weights = labels * (1 - 2 * smoothing) + smoothing, self.class_weights[labels]
-        if self.frozen is not None:
-            logits = self.bare_model.classify(self.frozen.get(index))
-        else:
-            inputs = self._draw_inputs(index)
-            if self.config.mixup > 0:
-                share = self.shares.beta(self.config.mixup, self.config.mixup)
-                inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
-            inputs, targets, weights = map(self.processes.take_share, (inputs, targets, weights))
-            with self.accelerator.autocast():
-                logits = self.model(inputs.contiguous(memory_format=torch.channels_last))
-        losses = F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
-        # Gradients are averaged over processes, whose shares of a batch can differ by a film.
-        return (losses * weights).mean() * (len(losses) * self.processes.number / len(index))
-
-    def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
-        """Films under a new draw of the augmentation, as the model takes them: float (B, 1, S, S)."""
-        levels = self.transform.to_grey_levels(self.images[index])
-        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
-        return self.transform.normalise(levels)
-
-    def _use_frozen_features(self, is_frozen: bool, epoch: int) -> None:
-        """Trains the head on features that are computed once, where nothing below it learns."""
-        can = isinstance(self.bare_model, FinetunedBackbone) and self.config.mixup == 0
-        if not (is_frozen and can and self.processes.number == 1):
-            self.frozen = None
-            return
-        if self.frozen is None:
-            self.frozen = self._make_frozen_features()
-        self.frozen.start_epoch(epoch)
-
-    def _make_frozen_features(self) -> FrozenFeatures:
-        return FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
-
-    def _compute_features(self, index: torch.Tensor) -> torch.Tensor:
-        with self.accelerator.autocast():
-            inputs = self._draw_inputs(index).contiguous(memory_format=torch.channels_last)
-            return self.bare_model.backbone(inputs)
-
-    def _update_average(self) -> None:
-        if self.frozen is None or self.averaged.n_averaged == 0:
-            self.averaged.update_parameters(self.bare_model)
-            return
-        # The backbone stands still, and so does its average: only the head's is to be moved.
-        heads = (list(model.head.parameters()) for model in (self.averaged.module, self.bare_model))
-        with torch.no_grad():
-            self._average(*heads, self.averaged.n_averaged)
-        self.averaged.n_averaged += 1
-
-    def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
-        """Moves the averaged weights towards the present ones; faster at first, to forget the start."""
-        steps = int(num_averaged)
-        get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
-
-    def _weigh_classes(self, labels: np.ndarray) -> torch.Tensor:
-        """Weights with which both classes count the same in the loss, 1 on average over films."""
-        weights = np.ones(2)
-        if self.config.balance == "weights":
-            weights = len(labels) / (2 * np.bincount(labels, minlength=2))
-        return torch.tensor(weights, dtype=torch.float32, device=self.device)
-
-
-def _mix(values: torch.Tensor, share: float) -> torch.Tensor:
-    """Each film of a batch blended with the one at its place from the batch's end."""
-    return share * values + (1 - share) * values.flip(0)
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)

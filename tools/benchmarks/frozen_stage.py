@@ -33,7 +33,7 @@ def add_flags(parser) -> None:
 class NaiveTrainer(Trainer):
     """Passes every film through the backbone in every epoch."""
 
-    def _use_frozen_features(self, is_frozen: bool, epoch: int) -> None:
+    def _make_frozen_features(self) -> None:
         pass
 
 

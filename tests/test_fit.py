@@ -1,7 +1,10 @@
-"""Recipes, history, `fit` and the stress films."""
+"""Recipes, history, `fit` in one process and in two, and the stress films."""
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +13,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.data.augmentation import make_stress_films
+from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import load_checkpoint
@@ -18,9 +22,33 @@ from pneumo_utils.models.registry import MODELS, build_model
 from pneumo_utils.models.resnet import ResnetFinetune
 from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE, fit, prepare_model
 from pneumo_utils.training.recipes import RECIPES, make_config
-from pneumo_utils.training.resume import EpochRecord, load_history, save_history
+from pneumo_utils.training.resume import EpochRecord, save_history
 from pneumo_utils.training.thresholds import choose_screening_threshold, choose_threshold
 from pneumo_utils.training.trainer import Trainer
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from pneumo_utils.config import TrainConfig
+from pneumo_utils.data.splits import make_validation_split
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.training.fit import fit
+
+torch.set_num_threads(1)
+train, val = make_validation_split(make_phantoms(100, image_size=32))
+config = TrainConfig("resnet_finetune", image_size=32, num_epochs=2, batch_size=15, pretrained=False,
+                     strategy="frozen", dropout=0.0, mixup=0.2)
+path = Path(sys.argv[1])
+result = fit(config, train, val=val, checkpoint_path=path / "model.pth", say=lambda text: print("said", text))
+head = result.checkpoint.state["head.weight"].flatten()[:50].tolist()
+figures = [[r.train_loss, r.val_auroc, r.stress_auroc] for r in result.history]
+import json, os
+rank = os.environ.get("RANK", "0")
+(path / f"rank{rank}.json").write_text(json.dumps({"head": head, "figures": figures}))
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +84,11 @@ def test_a_backbone_of_timm_takes_the_recipe_of_efficientnet():
 def test_history_is_kept_for_people_and_programs(tmp_path):
     record = EpochRecord(1, "all", 0.1, 0.7, 0.6, 0.8, 0.75, True, 3.0)
     save_history([record, replace(record, epoch=2)], tmp_path / "new" / "history")
-    assert load_history(tmp_path / "new" / "history") == [record, replace(record, epoch=2)]
+    kept = json.loads((tmp_path / "new" / "history.json").read_text())
+    assert [EpochRecord(**row) for row in kept] == [record, replace(record, epoch=2)]
     with open(tmp_path / "new" / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[0]["val_auroc"]) == 0.8
-    assert json.loads((tmp_path / "new" / "history.json").read_text())[1]["epoch"] == 2
 
 
 def test_fit_keeps_the_best_epoch_and_its_file(trained, tiny_config):
@@ -259,3 +287,49 @@ def test_stress_films_are_changed_alike_at_any_size(tiny_config):
     halved = make_stress_films(large, num_views=1).images.astype(float).reshape(40, 64, 2, 64, 2).mean((2, 4))
     other = np.roll(halved, 1, axis=0)
     assert np.abs(stressed - halved).mean() < 0.25 * np.abs(stressed - other).mean()
+
+
+def launch(words: list[str], number: int, cwd) -> subprocess.CompletedProcess:
+    """Starts a program in so many processes, by what `accelerate launch` calls where there are GPUs."""
+    starter = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(number)]
+    starter += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0"]
+    settings = {"CUDA_VISIBLE_DEVICES": "", "PNEUMO_HOME": str(cwd), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*starter, *words], cwd=cwd, env=os.environ | settings, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+@pytest.mark.system
+def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    found = {}
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        done = launch([str(tmp_path / "train.py"), str(folder)], number, tmp_path)
+        found[number] = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
+        assert done.stdout.count("said epoch  1") == 1
+        assert sorted(path.name for path in folder.glob("model*")) == ["model.pth"]
+    # A batch of 15 films is shared as 8 and 7. Nothing but the order of sums differs: the normalisation of a
+    # frozen backbone stands still.
+    for share in found[2]:
+        assert share["head"] == pytest.approx(found[1][0]["head"], abs=1e-5)
+        np.testing.assert_allclose(share["figures"], found[1][0]["figures"], atol=1e-4)
+    assert found[2][0] == found[2][1]
+
+
+@pytest.mark.system
+def test_figures_of_two_processes_are_those_of_all_films_counted_once(tmp_path):
+    words = "-m pneumo_utils train --model cnn_baseline --data synthetic --image_size 32 --epochs 1 --json"
+    done = launch(words.split(), 2, tmp_path)
+    summary = json.loads(done.stdout)  # from one process alone
+    kept = load_checkpoint(
+        tmp_path / "checkpoints" / "best_model_cnn_baseline.pth", model_name="cnn_baseline"
+    )
+    val = load_split(choose_data("synthetic"), "val", image_size=32)
+    logits = predict_logits(
+        kept.build_model(), val.images, transform=kept.transform, flip_average=kept.flip_average
+    )
+    assert summary["val"]["auroc"] == pytest.approx(roc_auc_score(val.labels, logits), abs=1e-4)
