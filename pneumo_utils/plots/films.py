@@ -103,6 +103,36 @@ def plot_shortcuts(shortcuts: dict) -> Figure:
     return figure
 
 
+@styled
+def plot_spread(films, column: str, *, label: str) -> Figure:
+    """How a fact of films is spread in each class, in percent of the films of the class.
+
+    Args:
+        films: DataFrame, a row a film, with `class_name` and the fact.
+        column: Where the fact stands.
+        label: What it is called, with its unit.
+    """
+    import seaborn as sns
+
+    fewest = films["class_name"].value_counts().min()
+    figure, axis = plt.subplots(figsize=(4, 2.9))
+    sns.histplot(
+        films,
+        x=column,
+        hue="class_name",
+        hue_order=CLASS_NAMES,
+        palette=COLOURS[:2],
+        bins=min(40, 2 + int(fewest**0.5)),  # few films, few steps
+        element="step",
+        stat="percent",
+        common_norm=False,
+        ax=axis,
+    )
+    axis.set(xlabel=label, ylabel="films of the class, %")
+    sns.move_legend(axis, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None)
+    return figure
+
+
 COLOUR_MAP = "viridis"  # perceptually uniform, and told apart by colour-blind readers
 OPACITY = 0.65  # of the colour where the map is 1; it fades with the map
 
