@@ -9,6 +9,12 @@ from pneumo_utils.errors import UsageError
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 """Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
 
+CLASS_COLOURS = ("#0072B2", "#D55E00")
+"""Blue for NORMAL, vermilion for PNEUMONIA, of Okabe and Ito's palette for colour-blind readers."""
+COLOUR_MAP = "viridis"
+"""Of saliency maps: perceptually uniform, and told apart by colour-blind readers."""
+MAX_BYTES = 100_000_000
+"""The largest file that is read as an image."""
 REFER_ALPHA = 0.05
 """The error rate, in each class, that the refer band of a checkpoint is made for."""
 

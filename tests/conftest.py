@@ -164,6 +164,16 @@ def make_left_half(*, image_size: int, **changes) -> Checkpoint:
     return LeftHalfCheckpoint(**vars(make_checkpoint(transform=transform, **changes)))
 
 
+def make_prediction(path: str, *, prob: float | None = 0.75, refer: bool | None = False, **changes):
+    """An answer of the model "net" at a threshold of 0.25; without a probability the film was rejected."""
+    from pneumo_utils.app.predictor import Prediction
+
+    status, label = ("rejected", None) if prob is None else ("ok", "PNEUMONIA" if prob >= 0.25 else "NORMAL")
+    values = {"path": path, "status": status, "label": label, "probability": prob, "refer": refer}
+    values |= {"model": "net", "threshold": 0.25, "trained_on": "somewhere", "warnings": [], "reason": None}
+    return Prediction(**values | {"time_s": 0.5} | changes)
+
+
 def make_folder(root: Path, *, num_train: int = 12, num_test: int = 4) -> Path:
     """A folder in the layout of ChestXRay2017 with films of both classes; names tell the patients."""
     for split, count in (("train", num_train), ("test", num_test)):

@@ -3,10 +3,14 @@
 import csv
 import io
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from conftest import make_film
+from conftest import COLAB_WIDGETS, ROOT, make_film
 from PIL import Image
 from uploading import drop, make_png, make_reader, read_state, send
 
@@ -295,3 +299,21 @@ def test_the_shown_film_and_its_map_are_sent_to_the_browser(panel, controls, mon
     assert Image.open(io.BytesIO(saliency)).size == (32, 32)
     controls.threshold.value = 0.9
     assert len(shown) == 3  # the map is there already
+
+
+# --- around it ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.system
+def test_panel_and_widgets_work_under_colabs_ipywidgets_as_well(colab_widgets):
+    environment = os.environ | {"PYTHONPATH": str(colab_widgets)}
+    words = [sys.executable, "-W", "ignore::DeprecationWarning"]
+    ask = [*words, "-c", "import ipywidgets; print(ipywidgets.__version__)"]
+    shown = subprocess.run(ask, env=environment, capture_output=True, text=True)
+    assert shown.stdout.strip() == COLAB_WIDGETS
+    paths = [str(Path(__file__).parent / name) for name in ("test_widgets.py", "test_panel.py")]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:warnings", "-m", "not system"]
+    done = subprocess.run(
+        [*words, "-m", "pytest", *options, *paths], env=environment, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-5000:]

@@ -1,4 +1,4 @@
-"""From films to logits and from logits to probabilities."""
+"""From films to logits, from logits to probabilities, and which of these go to a person."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from conftest import LeftHalf
 
 from pneumo_utils.data.transforms import EvalTransform
-from pneumo_utils.models.predict import compute_probs, predict_logits
+from pneumo_utils.models.predict import compute_probs, find_refer_range, predict_logits
 from pneumo_utils.models.registry import build_model
 
 
@@ -50,3 +50,16 @@ def test_probabilities_are_the_logistic_function():
     logits = np.array([0.0, np.log(3), -np.log(3), 1e6, -1e6])
     assert compute_probs(logits) == pytest.approx([0.5, 0.75, 0.25, 1, 0])
     assert compute_probs(2 * logits, 2.0) == pytest.approx([0.5, 0.75, 0.25, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("limits", "threshold", "expected"),
+    [
+        ((0.6, 0.7), 0.5, (0.3, 0.6)),  # both classes from 0.3 to 0.6
+        ((0.3, 0.25), 0.5, (0.3, 0.75)),  # neither between 0.3 and 0.75
+        ((0.3, 0.25), 0.9, (0.3, 0.9)),  # from 0.75 on {PNEUMONIA}, which below 0.9 the threshold denies
+        ((0.3, 0.25), 0.1, (0.1, 0.75)),
+    ],
+)
+def test_what_goes_to_a_person_worked_out_by_hand(limits, threshold, expected):
+    assert find_refer_range(limits, threshold) == pytest.approx(expected)

@@ -9,9 +9,10 @@ from conftest import make_film
 from PIL import Image
 from uploading import make_png, make_reader
 
-from pneumo_utils.app.predictor import Predictor, find_refer_range
+from pneumo_utils.app.predictor import Predictor
 from pneumo_utils.app.reader import SHOWN_SIDE, FilmReader, encode_film, encode_saliency
 from pneumo_utils.errors import UsageError
+from pneumo_utils.models.predict import find_refer_range
 
 
 @pytest.fixture

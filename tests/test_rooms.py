@@ -125,7 +125,7 @@ def test_importing_the_panel_loads_few_modules_and_nothing_of_training(tmp_path)
     loaded = list_loaded("import pneumo_utils.app.panel", tmp_path)
     own = {name for name in loaded if name.split(".")[0] == "pneumo_utils"}
     assert len(own) <= MAX_MODULES_OF_PANEL, sorted(own)
-    assert not {"training", "report", "audit", "course"} & list_rooms(loaded)
+    assert not {"training", "evaluation", "plots", "report", "audit", "course"} & list_rooms(loaded)
     assert "tools" not in loaded
 
 

@@ -5,10 +5,9 @@ import pytest
 from conftest import make_left_half
 from simulated import simulate
 
-from pneumo_utils.app.predictor import find_refer_range
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models.predict import compute_probs
+from pneumo_utils.models.predict import compute_probs, find_refer_range
 from pneumo_utils.training.thresholds import (
     RULE_IN_SPECIFICITY,
     SCREENING_SENSITIVITY,
@@ -336,19 +335,6 @@ def test_sets_worked_out_by_hand():
         [False, False],
         [False, True],
     ]
-
-
-@pytest.mark.parametrize(
-    ("limits", "threshold", "expected"),
-    [
-        ((0.6, 0.7), 0.5, (0.3, 0.6)),  # both classes from 0.3 to 0.6
-        ((0.3, 0.25), 0.5, (0.3, 0.75)),  # neither between 0.3 and 0.75
-        ((0.3, 0.25), 0.9, (0.3, 0.9)),  # from 0.75 on {PNEUMONIA}, which below 0.9 the threshold denies
-        ((0.3, 0.25), 0.1, (0.1, 0.75)),
-    ],
-)
-def test_what_goes_to_a_person_worked_out_by_hand(limits, threshold, expected):
-    assert find_refer_range(limits, threshold) == pytest.approx(expected)
 
 
 def test_outside_the_range_the_set_is_what_the_threshold_names():

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from pneumo_utils import cli
-from pneumo_utils.app.predictor import find_refer_range
 from pneumo_utils.config import REFER_ALPHA
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice, choose_data, load_split
@@ -23,6 +22,7 @@ from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import format_share
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, to_values
+from pneumo_utils.models.predict import find_refer_range
 from pneumo_utils.training.thresholds import calibrate
 from tools.shipped_files import make_graph, save_halves
 

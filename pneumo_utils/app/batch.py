@@ -1,4 +1,4 @@
-"""Answers as a CSV file: a row a film, and a run that was broken off goes on where it stopped."""
+"""Batch inference over many files, and its table: a CSV row a film, which a broken-off run goes on with."""
 
 import csv
 import io
@@ -6,14 +6,18 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from pneumo_utils.app.predictor import Prediction, Predictor
 from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.runtime import write_atomically
 
 BATCH_SIZE = 16
 NUM_READERS = max(2, os.cpu_count() or 1)
+COLUMNS = tuple(field.name for field in fields(Prediction))
+_TEXT = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
 
 
 def predict_files(
@@ -28,13 +32,12 @@ def predict_files(
     The films of the next two batches are read while one is answered; no more are ever held.
 
     Args:
-        predictor: Answers for the films.
-        paths: Files, of any kind.
+        paths: Files of any kind; what cannot be read is rejected.
         batch_size: Films in one pass of the model, 1 or more.
         num_readers: Threads that read films, 1 or more.
 
     Yields:
-        One prediction a file, in the order of the paths; what cannot be read is rejected.
+        One prediction a file, in the order of the paths.
     """
     waiting = deque()
 
@@ -51,18 +54,16 @@ def predict_files(
             yield from answer(min(batch_size, len(waiting)))
 
 
-COLUMNS = tuple(field.name for field in fields(Prediction))
-
-
 def format_answers(predictions: Iterable[Prediction], *, header: bool = True) -> str:
     """Predictions as CSV: `COLUMNS`, one row each; what is None is left empty, warnings stand in one cell."""
+    rows = [COLUMNS] if header else []
+    rows += [(p.to_dict() | {"warnings": " ".join(p.warnings)}).values() for p in predictions]
+    return _format_rows(rows)
+
+
+def _format_rows(rows: Iterable[Iterable]) -> str:
     stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    if header:
-        writer.writerow(COLUMNS)
-    for prediction in predictions:
-        values = prediction.to_dict() | {"warnings": " ".join(prediction.warnings)}
-        writer.writerow(["" if values[name] is None else values[name] for name in COLUMNS])
+    csv.writer(stream, lineterminator="\n").writerows(rows)
     return stream.getvalue()
 
 
@@ -84,7 +85,7 @@ def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
     if not path.exists():
         return set()
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, **_TEXT) as file:
             text = file.read()
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except (OSError, csv.Error) as error:
@@ -94,7 +95,8 @@ def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
     # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
     if rows and (not text.endswith("\n") or len(rows[-1]) != len(COLUMNS)):
         rows.pop()
-        _rewrite(path, rows)
+        with _name_failure(path):
+            write_atomically(path, lambda temporary: temporary.write_text(_format_rows(rows), **_TEXT))
     found = {(row[COLUMNS.index("model")], row[COLUMNS.index("threshold")]) for row in rows[1:]}
     if found - {(model, str(threshold))}:
         raise UsageError(
@@ -105,11 +107,7 @@ def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:
-    """Adds rows to a file of answers, each as soon as it is there.
-
-    Args:
-        path: The file; made with its header where absent or empty.
-        predictions: Answers, one after the other.
+    """Adds rows to a file of answers, each as soon as it is there; the file is made if absent.
 
     Returns:
         How many rows were added by what they say: a class name, "refer" (also counted under its class) or
@@ -119,9 +117,9 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
         PneumoError: The file cannot be written.
     """
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
-    try:
+    with _name_failure(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, "a", **_TEXT) as file:
             if file.tell() == 0:
                 file.write(format_answers([]))
             for prediction in predictions:
@@ -129,18 +127,12 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
                 file.flush()
                 counts[prediction.label or "rejected"] += 1
                 counts["refer"] += bool(prediction.refer)
-    except OSError as error:
-        raise PneumoError(f"{path} cannot be written ({error}). Free space, or name another file.") from error
     return counts
 
 
-def _rewrite(path: Path, rows: list[list[str]]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+@contextmanager
+def _name_failure(path: Path):
     try:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
-        os.replace(temporary, path)
+        yield
     except OSError as error:
         raise PneumoError(f"{path} cannot be written ({error}). Free space, or name another file.") from error
-    finally:
-        temporary.unlink(missing_ok=True)

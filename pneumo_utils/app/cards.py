@@ -1,4 +1,8 @@
-"""Answers as HTML: a card, a table of many, a page for one film."""
+"""Answers as HTML: a card, a table of many, a page for one film.
+
+Card and table are strings: they come with every film, and Jinja2 takes longer to load than a model to answer.
+The page, made when it is asked for, is a template.
+"""
 
 from html import escape
 from pathlib import Path
@@ -6,17 +10,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumo_utils.app.predictor import Prediction, find_refer_range
-from pneumo_utils.config import CLASS_NAMES, REFER_ALPHA
+from pneumo_utils.app.predictor import Prediction
+from pneumo_utils.config import CLASS_COLOURS, CLASS_NAMES, COLOUR_MAP, REFER_ALPHA
 from pneumo_utils.models.checkpoint import Checkpoint
-from pneumo_utils.plots.films import colour_saliency
-from pneumo_utils.plots.style import COLOURS
-from pneumo_utils.report import html
+from pneumo_utils.models.predict import find_refer_range
 
 DISCLAIMER = "For teaching, never for diagnosis."
 REFER = "For a person to decide"
-COLOUR_BY_CALL = dict(zip(CLASS_NAMES, COLOURS, strict=False)) | {REFER: "#8d5300", "Rejected": "#52606d"}
-
+COLOUR_BY_CALL = {REFER: "#8d5300", "Rejected": "#52606d"} | dict(
+    zip(CLASS_NAMES, CLASS_COLOURS, strict=True)
+)
 STYLE = f"<style>{(Path(__file__).parent / 'front' / 'answer_card.css').read_text(encoding='utf-8')}</style>"
 """What cards and tables need to be seen with."""
 
@@ -29,21 +32,17 @@ def name_call(prediction: Prediction) -> str:
 
 
 def make_card(prediction: Prediction, *, refer_range: tuple[float, float] | None) -> str:
-    """One answer as HTML, for a panel or a page: all that is known, in plain sentences.
+    """One answer as HTML that needs `STYLE`: all that is known, in plain sentences.
 
     Args:
-        prediction: The answer.
+        prediction: The answer; its texts come from outside and are escaped.
         refer_range: Probabilities that go to a person; None where the model has no band.
-
-    Returns:
-        HTML that needs `STYLE`; text from outside is escaped.
     """
     call = name_call(prediction)
-    body = (
-        f"<p>{escape(prediction.reason)}</p>"
-        if prediction.status == "rejected"
-        else _describe_ok(prediction, refer_range)
-    )
+    if prediction.status == "rejected":
+        body = f"<p>{escape(prediction.reason)}</p>"
+    else:
+        body = _make_bar(prediction, refer_range) + _describe(prediction, refer_range)
     return (
         f'<div class="pneumo-card" style="border-left-color: {COLOUR_BY_CALL[call]}">'
         f'<p class="soft">{escape(prediction.path)}</p>'
@@ -53,30 +52,8 @@ def make_card(prediction: Prediction, *, refer_range: tuple[float, float] | None
     )
 
 
-def _describe_ok(prediction: Prediction, refer_range: tuple[float, float] | None) -> str:
-    prob, threshold = prediction.probability, prediction.threshold
-    side = "at or above" if prob >= threshold else "below"
-    sentences = [
-        f"The model gives pneumonia a probability of <b>{prob:.1%}</b>, {side} the threshold of "
-        f"{threshold:.1%}: it calls this film {prediction.label}."
-    ]
-    if prediction.refer:
-        sentences.append(
-            f"But between {refer_range[0]:.1%} and {refer_range[1]:.1%} it was wrong too often on validation "
-            "films: a person should decide."
-        )
-    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in prediction.warnings)
-    return (
-        _make_bar(prob, threshold, refer_range, COLOUR_BY_CALL[prediction.label])
-        + f"<p>{' '.join(sentences)}</p>"
-        + (f"<p><b>Read this with care:</b></p><ul>{warnings}</ul>" if warnings else "")
-        + f'<p class="soft">Model {escape(prediction.model)}, which learnt from '
-        f"{escape(prediction.trained_on)}. Its probabilities were calibrated on validation films of that "
-        "kind; for other films they may be off.</p>"
-    )
-
-
-def _make_bar(prob: float, threshold: float, refer_range: tuple[float, float] | None, colour: str) -> str:
+def _make_bar(prediction: Prediction, refer_range: tuple[float, float] | None) -> str:
+    prob, threshold, colour = prediction.probability, prediction.threshold, COLOUR_BY_CALL[prediction.label]
     band = ""
     if refer_range:
         low, high = refer_range
@@ -90,9 +67,33 @@ def _make_bar(prob: float, threshold: float, refer_range: tuple[float, float] | 
     )
 
 
+def _describe(prediction: Prediction, refer_range: tuple[float, float] | None) -> str:
+    prob, threshold = prediction.probability, prediction.threshold
+    side = "at or above" if prob >= threshold else "below"
+    text = (
+        f"The model gives pneumonia a probability of <b>{prob:.1%}</b>, {side} the threshold of "
+        f"{threshold:.1%}: it calls this film {prediction.label}."
+    )
+    if prediction.refer:
+        low, high = refer_range
+        text += (
+            f" But between {low:.1%} and {high:.1%} it was wrong too often on validation films: a person "
+            "should decide."
+        )
+    html = f"<p>{text}</p>"
+    if prediction.warnings:
+        warnings = "".join(f"<li>{escape(warning)}</li>" for warning in prediction.warnings)
+        html += f"<p><b>Read this with care:</b></p><ul>{warnings}</ul>"
+    return html + (
+        f'<p class="soft">Model {escape(prediction.model)}, which learnt from '
+        f"{escape(prediction.trained_on)}. Its probabilities were calibrated on validation films of that "
+        "kind; for other films they may be off.</p>"
+    )
+
+
 def make_answer_table(predictions: list[Prediction]) -> str:
     """Many answers as an HTML table, one row each; needs `STYLE`."""
-    rows = []
+    rows = ["<tr><th>film</th><th>P(pneumonia)</th><th>answer</th><th>to be known</th></tr>"]
     for number, prediction in enumerate(predictions, start=1):
         call = name_call(prediction)
         prob = "" if prediction.probability is None else f"{prediction.probability:.1%}"
@@ -102,42 +103,45 @@ def make_answer_table(predictions: list[Prediction]) -> str:
             f'<td style="color: {COLOUR_BY_CALL[call]}"><b>{escape(call)}</b></td>'
             f"<td>{escape(note)}</td></tr>"
         )
-    head = "<tr><th>film</th><th>P(pneumonia)</th><th>answer</th><th>to be known</th></tr>"
-    return f'<div class="pneumo-wide"><table>{head}{"".join(rows)}</table></div>'
-
-
-OPACITY = 0.6
-"""Of the colour where the map is 1."""
+    return f'<div class="pneumo-wide"><table>{"".join(rows)}</table></div>'
 
 
 def build_film_page(
     prediction: Prediction, picture: np.ndarray | None, saliency: np.ndarray | None, checkpoint: Checkpoint
 ) -> str:
-    """The page of one film.
+    """The page of one film, with everything inside it.
 
     Args:
-        prediction: The answer.
         picture: uint8 (H, W), the film as it is shown; None where it was rejected.
         saliency: float (S, S), 0 to 1, laid over the film; None where it was rejected.
         checkpoint: The model that answered.
-
-    Returns:
-        HTML with everything inside it.
     """
-    limits = checkpoint.refer_limits
-    refer_range = limits and find_refer_range(limits, prediction.threshold)
-    return html.render(
+    from pneumo_utils.report.html import render
+
+    refer_range = find_refer_range(checkpoint.refer_limits, prediction.threshold)
+    return render(
         "film.html",
         title="A film and what a model says of it",
         subtitle=f"{prediction.path}.",
         card=STYLE + make_card(prediction, refer_range=refer_range),
         picture=picture,
         blended=None if picture is None else blend(picture, saliency),
-        facts=_list_facts(checkpoint),
+        checkpoint=checkpoint,
+        balanced_range=find_refer_range(checkpoint.refer_limits, checkpoint.threshold),
+        refer_alpha=REFER_ALPHA,
     )
 
 
-def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = OPACITY) -> np.ndarray:
+def colour_saliency(saliency: np.ndarray) -> np.ndarray:
+    """A map, float (H, W) of 0 to 1, as uint8 (H, W, 4): its colours, with the map itself as opacity."""
+    from matplotlib import colormaps
+
+    coloured = colormaps[COLOUR_MAP](saliency)
+    coloured[..., 3] = saliency
+    return (255 * coloured).round().astype(np.uint8)
+
+
+def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
     """A film under the colours of its map.
 
     Args:
@@ -149,25 +153,6 @@ def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = OPACITY
         uint8 (H, W, 3).
     """
     film = Image.fromarray(picture).convert("RGBA")
-    colours = np.array(
-        Image.fromarray(colour_saliency(saliency)).resize(film.size, Image.Resampling.BILINEAR)
-    )
-    colours[..., 3] = (opacity * colours[..., 3]).round().astype(np.uint8)
-    return np.array(Image.alpha_composite(film, Image.fromarray(colours)).convert("RGB"))
-
-
-def _list_facts(checkpoint: Checkpoint) -> list[list[str]]:
-    rows = [
-        ["name", checkpoint.model_name],
-        ["learnt from", checkpoint.source],
-        ["input", f"{checkpoint.transform.image_size} x {checkpoint.transform.image_size} pixels, grey"],
-        ["balanced threshold", f"{checkpoint.threshold:.3f}"],
-    ]
-    if checkpoint.screening_threshold is not None:
-        rows.append(["screening threshold", f"{checkpoint.screening_threshold:.3f}"])
-    if checkpoint.refer_limits is not None:
-        low, high = find_refer_range(checkpoint.refer_limits, checkpoint.threshold)
-        rows.append([f"goes to a person (errors of {REFER_ALPHA:.0%})", f"{low:.3f} to {high:.3f}"])
-    if "auroc" in checkpoint.val_metrics:
-        rows.append(["AUROC on validation films", f"{checkpoint.val_metrics['auroc']:.3f}"])
-    return rows
+    colours = Image.fromarray(colour_saliency(saliency)).resize(film.size, Image.Resampling.BILINEAR)
+    colours.putalpha(colours.getchannel("A").point(lambda alpha: round(opacity * alpha)))
+    return np.array(Image.alpha_composite(film, colours).convert("RGB"))

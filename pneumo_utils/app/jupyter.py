@@ -1,12 +1,13 @@
-"""Jupyter's side: a server extension that keeps films out of notebooks, and the panel as a page."""
+"""Jupyter's side: a server extension that keeps films out of notebooks, and the panel as a page.
+
+Every Jupyter server of the environment imports this module when it starts, so what is heavy is imported where
+it is used.
+"""
 
 import os
 import sys
-from pathlib import Path
 
-from pneumo_utils.config import Folders, default_folders
-from pneumo_utils.data.formats import MAX_BYTES
-from pneumo_utils.data.sources import choose_data
+from pneumo_utils.config import MAX_BYTES, Folders, default_folders
 from pneumo_utils.errors import UsageError
 
 MAX_MESSAGE_BYTES = 2 * MAX_BYTES
@@ -30,12 +31,9 @@ def drop_widget_state(model: dict, **_) -> None:
 
 
 def let_large_films_through(settings: dict) -> None:
-    """Lifts a server's limit on one message to `MAX_MESSAGE_BYTES`.
+    """Lifts a limit on one message, of a Tornado application's settings, to `MAX_MESSAGE_BYTES` or more.
 
     Tornado's own limit is 10 MiB, beyond which the connection ends without a word.
-
-    Args:
-        settings: Of the server's Tornado application; a limit that is higher already stays.
     """
     settings[_LIMIT] = max(MAX_MESSAGE_BYTES, settings.get(_LIMIT, 0))
 
@@ -49,23 +47,12 @@ def _load_jupyter_server_extension(server) -> None:
     let_large_films_through(server.web_app.settings)
 
 
-CELL = """from IPython.display import display
-from pneumo_utils.app.jupyter import build_app_panel
-display(build_app_panel().box)"""
-
-
 def build_app_panel(folders: Folders | None = None):
-    """The panel with all models and a few samples.
-
-    Args:
-        folders: Where films and checkpoints lie; the project's own if None.
-
-    Returns:
-        A `FilmPanel`.
-    """
+    """The panel with all models and a few samples, a `FilmPanel`, over the project's own folders if None."""
     from pneumo_utils.app.panel import FilmPanel
     from pneumo_utils.app.reader import FilmReader
     from pneumo_utils.app.widgets import list_models, list_samples
+    from pneumo_utils.data.sources import choose_data
 
     folders = folders or default_folders()
     has_films = (folders.data / "chest_xray").is_dir() or os.environ.get("PNEUMO_DATA")
@@ -73,43 +60,31 @@ def build_app_panel(folders: Folders | None = None):
     return FilmPanel(FilmReader(list_models(folders)), samples=list_samples(choice))
 
 
-def write_app_notebook(folder: Path) -> Path:
-    """Writes the notebook that Voila shows; returns its path."""
-    import nbformat
-
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL, id="panel")])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "read_films.ipynb"
-    nbformat.write(notebook, path)
-    return path
-
-
-def make_server_command(notebook: Path, *, port: int, open_browser: bool) -> list[str]:
-    """The words that start Voila for this computer alone.
-
-    Args:
-        notebook: From `write_app_notebook`.
-        port: 1 to 65535.
-        open_browser: Whether to open the page.
-    """
-    limits = {}
-    let_large_films_through(limits)
-    words = [sys.executable, "-m", "voila", str(notebook), f"--port={port}", "--Voila.ip=127.0.0.1"]
-    words += [f"--Voila.tornado_settings={limits}", "--theme=light"]
-    return words if open_browser else [*words, "--no-browser"]
+CELL = """from IPython.display import display
+from pneumo_utils.app.jupyter import build_app_panel
+display(build_app_panel().box)"""
 
 
 def serve(*, port: int, open_browser: bool) -> None:
-    """Serves the panel until it is stopped; this process becomes the server.
+    """Serves the panel on this computer alone until it is stopped; this process becomes Voila.
 
     Raises:
         UsageError: Voila is not installed.
     """
     from importlib.util import find_spec
 
+    import nbformat
+
     if find_spec("voila") is None:
         raise UsageError('The page needs Voila; expected it to be installed: pip install "voila>=0.5".')
-    notebook = write_app_notebook(default_folders().build / "app")
-    words = make_server_command(notebook, port=port, open_browser=open_browser)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL, id="panel")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path = default_folders().build / "app" / "read_films.ipynb"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+    limits = {}
+    let_large_films_through(limits)
+    words = [sys.executable, "-m", "voila", str(path), f"--port={port}", "--Voila.ip=127.0.0.1"]
+    words += [f"--Voila.tornado_settings={limits}", "--theme=light"]
+    words += [] if open_browser else ["--no-browser"]
     os.execv(words[0], words)

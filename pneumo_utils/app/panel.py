@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 
@@ -16,15 +16,21 @@ from pneumo_utils.data.folders import list_files
 from pneumo_utils.errors import PneumoError
 
 OWN_POINT = "own threshold"
+INSIDE_ERROR = "something went wrong inside the program; please try another film."
 _NOTICE = (
     f'<div class="pneumo-notice"><b>{DISCLAIMER}</b> Films stay in the memory of the computer that runs this '
     "and are gone when it is closed. Give no film of a real person to a computer that is not yours.</div>"
 )
-_LINE = {"flex_flow": "row wrap", "align_items": "center", "width": "100%"}
 
 
-def _row(*parts, **layout) -> widgets.Box:
-    return widgets.Box(parts, layout=widgets.Layout(**_LINE | layout))
+def _line(*parts, align_items: str = "center") -> widgets.Box:
+    """Widgets beside each other, as many as fit."""
+    layout = {"flex_flow": "row wrap", "align_items": align_items, "width": "100%"}
+    return widgets.Box(parts, layout=widgets.Layout(**layout))
+
+
+def _column(*parts, **layout) -> widgets.VBox:
+    return widgets.VBox(parts, layout=widgets.Layout(width="100%", **layout))
 
 
 def _size(width: str) -> widgets.Layout:
@@ -35,45 +41,41 @@ class Controls:
     """All widgets of the panel; `box` shows them.
 
     Args:
-        models: Names to choose from.
-        samples: Names of films to try.
-        on_films: What the drop zone does with names and bytes.
-        make_table: Gives the file of all answers.
-        make_page: Gives the file of the film that is shown.
+        models, samples: Names to choose from.
+        on_films: As `DropZone` takes it.
+        make_table, make_page: As `SaveButton` takes them, for all answers and for the film that is shown.
     """
 
     def __init__(self, *, models: list[str], samples: list[str], on_films, make_table, make_page):
         labelled = {"style": {"description_width": "initial"}, "layout": _size("22em")}
+        zero_to_one = {"min": 0, "max": 1, "step": 0.001, "readout_format": ".3f", "continuous_update": False}
+        samples = [("or a sample ...", None), *((name, name) for name in samples)]
         self.drop_zone = DropZone(on_films)
         self.upload = uploads.make_upload()
         self.colab = widgets.Button(description="Upload with Colab", layout=_size("12em"))
         self.path = widgets.Text(placeholder="or the path of a file or folder", layout=_size("20em"))
         self.read_path = widgets.Button(description="Read", layout=_size("5em"))
-        samples = [("or a sample ...", None), *((name, name) for name in samples)]
         self.sample = widgets.Dropdown(options=samples, layout=_size("16em"))
         self.model = widgets.Dropdown(options=models, description="Model", **labelled)
         self.point = widgets.Dropdown(options=[OWN_POINT], description="Operating point", **labelled)
-        self.threshold = widgets.FloatSlider(
-            min=0,
-            max=1,
-            step=0.001,
-            readout_format=".3f",
-            continuous_update=False,
-            description="Threshold",
-            **labelled,
-        )
-        self.progress = widgets.IntProgress(
-            description="One moment ...", **labelled | {"layout": _size("22em")}
-        )
+        self.threshold = widgets.FloatSlider(description="Threshold", **zero_to_one, **labelled)
+        own_layout = labelled | {"layout": _size("22em")}  # as it is hidden and shown by itself
+        self.progress = widgets.IntProgress(description="One moment ...", **own_layout)
         self.status = widgets.HTML()
         self.table = widgets.HTML(layout=widgets.Layout(width="100%"))
         self.chosen = widgets.Dropdown(options=[], description="Show", layout=_size("34em"))
-        self.film_view = FilmView()
-        self.card = widgets.HTML()
+        beside = {"flex": "1 1 18em", "min_width": "0", "margin": "0.5em"}
+        self.film_view = FilmView(layout=widgets.Layout(max_width="34em", **beside))
+        self.card = widgets.HTML(layout=widgets.Layout(**beside))
         self.save_page = SaveButton("Save this film's page (HTML)", make_page)
         self.save_table = SaveButton("Save all answers (CSV)", make_table)
         self.clear = widgets.Button(description="Clear", layout=_size("6em"))
-        self.answers = self._lay_out_answers()
+        self.answers = _column(
+            self.table,
+            self.chosen,
+            _line(self.film_view, self.card, align_items="flex-start"),
+            _line(self.save_page, self.save_table, self.clear),
+        )
         self.box = self._lay_out()
 
     def enable(self, is_on: bool) -> None:
@@ -83,47 +85,28 @@ class Controls:
                 part.disabled = not is_on
         self.progress.layout.visibility = "hidden" if is_on else "visible"
 
-    def _lay_out_answers(self) -> widgets.VBox:
-        self.film_view.layout = widgets.Layout(
-            flex="1 1 18em", min_width="0", max_width="34em", margin="0.5em"
-        )
-        self.card.layout = widgets.Layout(flex="1 1 18em", min_width="0", margin="0.5em")
-        pair = _row(self.film_view, self.card, align_items="flex-start")
-        return widgets.VBox(
-            [self.table, self.chosen, pair, _row(self.save_page, self.save_table, self.clear)],
-            layout=widgets.Layout(width="100%"),
-        )
-
     def _lay_out(self) -> widgets.VBox:
         ways = [self.upload, self.path, self.read_path]
         ways += [self.sample] if len(self.sample.options) > 1 else []
         ways += [self.colab] if uploads.is_colab() else []
-        return widgets.VBox(
-            [
-                widgets.HTML(STYLE + _NOTICE),
-                self.drop_zone,
-                _row(*ways),
-                _row(self.model, self.point, self.threshold),
-                _row(self.progress, self.status),
-                self.answers,
-            ],
-            layout=widgets.Layout(width="100%", max_width="70em", margin="0 auto"),
+        return _column(
+            widgets.HTML(STYLE + _NOTICE),
+            self.drop_zone,
+            _line(*ways),
+            _line(self.model, self.point, self.threshold),
+            _line(self.progress, self.status),
+            self.answers,
+            max_width="70em",
+            margin="0 auto",
         )
 
 
-INSIDE_ERROR = "something went wrong inside the program; please try another film."
-
-
 class FilmPanel:
-    """A film reader with a face.
+    """A film reader with a face; `box` is the widget to display, and `controls` has all of them.
 
     Args:
         reader: Does the work.
         samples: Films to try by name, as `load_image` takes them.
-
-    Attributes:
-        controls: Every widget.
-        box: The one to display.
     """
 
     def __init__(self, reader: FilmReader, *, samples: dict[str, object] | None = None):
@@ -141,11 +124,7 @@ class FilmPanel:
         self._connect()
 
     def take_films(self, films: list[tuple[str, object]]) -> None:
-        """Reads and answers films, and shows the first of them.
-
-        Args:
-            films: Name and source of each, as `load_image` takes them.
-        """
+        """Reads and answers films, each a name and what `load_image` takes, and shows the first of them."""
         self._run(lambda: self._read_films(films))
 
     def _connect(self) -> None:
@@ -161,7 +140,7 @@ class FilmPanel:
             (controls.sample, self._take_sample),
             (controls.model, self._take_model),
             (controls.point, self._take_point),
-            (controls.threshold, self._take_threshold),
+            (controls.threshold, lambda: self._decide(controls.threshold.value)),
             (controls.chosen, self._show_chosen),
         ):
             control.observe(lambda _change, action=action: self._run(action), names="value")
@@ -188,7 +167,7 @@ class FilmPanel:
     def _say(self, text: str) -> None:
         self.controls.status.value += f"<p style='margin: 0; line-height: 1.4'>{escape(text)}</p>"
 
-    # --- what people ask for ----------------------------------------------------------------------------
+    # What people ask for
 
     def _take_upload(self) -> None:
         films = uploads.read_upload(self.controls.upload)
@@ -202,12 +181,13 @@ class FilmPanel:
         paths, left_out = list_files([Path(text).expanduser()])
         if left_out:
             self._say(left_out)
-        if len(paths) > self.reader.max_films:
+        most = self.reader.max_films
+        if len(paths) > most:
             self._say(
-                f"The first {self.reader.max_films} of {len(paths):,} files are read; for whole archives use "
+                f"The first {most} of {len(paths):,} files are read; for whole archives use "
                 "`pneumo inference FOLDER --csv answers.csv`."
             )
-        self._read_films([(path.name, path) for path in paths[: self.reader.max_films]])
+        self._read_films([(path.name, path) for path in paths[:most]])
 
     def _take_sample(self) -> None:
         name = self.controls.sample.value
@@ -222,14 +202,11 @@ class FilmPanel:
         finally:
             self.controls.model.value = self.reader.model_name  # the old one, if it cannot be loaded
         self._count(self.reader.answer_again(), len(self.reader.readings))
-        self._show_everything(None if place is None else self.reader.readings[place])
+        self._show_everything(place)
 
     def _take_point(self) -> None:
         if self.controls.point.value != OWN_POINT:
             self._decide(self.reader.points[self.controls.point.value])
-
-    def _take_threshold(self) -> None:
-        self._decide(self.controls.threshold.value)
 
     def _decide(self, threshold: float) -> None:
         self.reader.choose_threshold(threshold)
@@ -241,12 +218,13 @@ class FilmPanel:
         self.reader.clear()
         self._show_readings()
 
-    # --- the work ---------------------------------------------------------------------------------------
+    # The work
 
     def _read_films(self, films: list[tuple[str, object]]) -> None:
-        taken = list(self._count(map(self._read, films), len(films)))
-        good = [reading for reading in taken if reading is not None]
-        self._show_readings(good[0] if good else None)
+        taken = self._count(map(self._read, films), len(films))
+        first = next((reading for reading in taken if reading is not None), None)
+        places = [place for place, reading in enumerate(self.reader.readings) if reading is first]
+        self._show_readings(places[0] if places else None)
 
     def _read(self, film: tuple[str, object]) -> Reading | None:
         try:
@@ -256,7 +234,7 @@ class FilmPanel:
             self._say(f"{film[0]}: {INSIDE_ERROR}")
             return None
 
-    def _count(self, steps, total: int) -> list:
+    def _count(self, steps: Iterable, total: int) -> list:
         """Goes through steps and moves the progress bar with each."""
         progress, done = self.controls.progress, []
         progress.value, progress.max = 0, max(1, total)
@@ -265,12 +243,12 @@ class FilmPanel:
             progress.value += 1
         return done
 
-    # --- what people see --------------------------------------------------------------------------------
+    # What people see
 
-    def _show_everything(self, shown: Reading | None = None) -> None:
+    def _show_everything(self, place: int | None = None) -> None:
         self.controls.point.options = [*self.reader.points, OWN_POINT]
         self._show_threshold()
-        self._show_readings(shown)
+        self._show_readings(place)
 
     def _show_threshold(self) -> None:
         threshold = self.reader.threshold
@@ -278,11 +256,11 @@ class FilmPanel:
         self.controls.point.value = at[0] if at else OWN_POINT
         self.controls.threshold.value = threshold
 
-    def _show_readings(self, shown: Reading | None = None) -> None:
+    def _show_readings(self, place: int | None = None) -> None:
+        """The table of all films and the one at `place`; the first if None."""
         readings, controls = self.reader.readings, self.controls
         controls.chosen.options = [(f"{n}. {r.name}", n - 1) for n, r in enumerate(readings, start=1)]
-        places = [place for place, reading in enumerate(readings) if reading is shown]
-        controls.chosen.value = places[0] if places else (0 if readings else None)
+        controls.chosen.value = (place or 0) if readings else None
         controls.answers.layout.display = None if readings else "none"
         for part in (controls.chosen, controls.table):
             part.layout.display = None if len(readings) > 1 else "none"
@@ -311,7 +289,7 @@ class FilmPanel:
         place = self.controls.chosen.value
         return None if place is None else self.reader.readings[place]
 
-    # --- files to save ----------------------------------------------------------------------------------
+    # Files to save
 
     def _make_table_file(self) -> tuple[str, str, bytes]:
         return "answers.csv", "text/csv", self.reader.make_table().encode("utf-8", "replace")

@@ -1,10 +1,9 @@
-"""One film in, one answer out: the same read, the same guard, the same transform as in training."""
+"""Inference for one X-ray (a film): the same read, guard (OOD check) and transform as in validation."""
 
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from pneumo_utils.data.images import load_film
 from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 from pneumo_utils.guard.guard import check_film
 from pneumo_utils.models.checkpoint import Checkpoint
-from pneumo_utils.models.predict import compute_probs, predict_logits
-from pneumo_utils.models.shipped import ShippedWeights
+from pneumo_utils.models.predict import compute_probs, find_refer_range, predict_logits
+from pneumo_utils.models.shipped import ShippedWeights, open_session
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,9 @@ class Prediction:
         label: A class name; None where rejected.
         probability: P(pneumonia), 0 to 1; None where rejected.
         threshold: The label is PNEUMONIA when probability >= threshold.
-        refer: Whether a person should decide, since the probability lies in the refer band; None where
-            rejected, or where the model has no band.
-        model: The model's name.
-        trained_on: The data set it learnt from.
+        refer: Whether a person should decide, since the probability lies in the refer band (reject option);
+            None where rejected, or where the model has no band.
+        trained_on: The dataset that the model learnt from.
         warnings: What makes the answer doubtful, in sentences.
         reason: Why it was rejected; None otherwise.
         time_s: Wall time from bytes to answer, seconds.
@@ -53,72 +51,43 @@ class Prediction:
         return asdict(self)
 
     def describe(self) -> str:
-        """The answer in one sentence."""
+        """The answer in a few sentences."""
         if self.status == "rejected":
             return f"{self.path}: rejected. {self.reason}"
         side = "at or above" if self.probability >= self.threshold else "below"
-        text = (
+        sentences = [
             f"{self.path}: {self.label}, P(pneumonia) = {self.probability:.3f}, {side} "
             f"the threshold {self.threshold:.3f} of {self.model}."
-        )
-        referred = ["It is too close to call: a person should decide."] if self.refer else []
-        return " ".join([text, *referred, *(f"Warning: {warning}" for warning in self.warnings)])
-
-
-class Engine(Protocol):
-    """A model that is ready to answer."""
-
-    def compute_logits(self, films: np.ndarray) -> np.ndarray:
-        """Logits of pneumonia, float64 (B,), for uint8 (B, S, S) of the model's input size."""
-
-
-def make_engine(checkpoint: Checkpoint) -> Engine:
-    """The faster engine that the checkpoint can use.
-
-    Raises:
-        PneumoError: The files of a model that ships are damaged.
-    """
-    if isinstance(checkpoint.state, ShippedWeights):
-        return OnnxEngine(checkpoint)
-    return TorchEngine(checkpoint)
+        ]
+        if self.refer:
+            sentences.append("It is too close to call: a person should decide.")
+        return " ".join([*sentences, *(f"Warning: {warning}" for warning in self.warnings)])
 
 
 class TorchEngine:
-    """torch on the best device.
-
-    Args:
-        checkpoint: Any.
-
-    Attributes:
-        model: The network, in evaluation mode.
-    """
+    """torch on the best device; `model` is the network, in evaluation mode."""
 
     def __init__(self, checkpoint: Checkpoint):
         from pneumo_utils.runtime import make_accelerator
 
-        self._about = checkpoint
         self.model = checkpoint.build_model().to(make_accelerator().device)
+        self._settings = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
 
     def compute_logits(self, films: np.ndarray) -> np.ndarray:
-        """As `Engine.compute_logits`."""
-        about = self._about
-        return predict_logits(self.model, films, transform=about.transform, flip_average=about.flip_average)
+        """Logits of pneumonia, float64 (B,), for uint8 (B, S, S) of the model's input size."""
+        return predict_logits(self.model, films, **self._settings)
 
 
 class OnnxEngine:
-    """ONNX Runtime on the CPU, without torch.
-
-    Args:
-        checkpoint: Of a model that ships.
+    """ONNX Runtime on the CPU, without torch, for a model that ships.
 
     Raises:
-        PneumoError: Its files are damaged.
+        PneumoError: The model's files are damaged.
     """
 
     def __init__(self, checkpoint: Checkpoint):
-        from pneumo_utils.models.shipped import open_session
-
-        self._about, weights = checkpoint, checkpoint.state
+        weights = checkpoint.state
+        self._transform, self._flip_average = checkpoint.transform, checkpoint.flip_average
         try:
             self._sessions = [open_session(weights.graph, member) for member in weights.list_members()]
         except Exception as error:  # a damaged file can fail in any way; the message names it
@@ -128,12 +97,19 @@ class OnnxEngine:
             ) from error
 
     def compute_logits(self, films: np.ndarray) -> np.ndarray:
-        """As `Engine.compute_logits`."""
-        inputs = self._about.transform.normalise(films[:, None].astype(np.float32) / 255)
-        if self._about.flip_average:
+        """As `TorchEngine.compute_logits`."""
+        inputs = self._transform.normalise(films[:, None].astype(np.float32) / 255)
+        if self._flip_average:
             inputs = np.concatenate([inputs, inputs[..., ::-1]])
         logits = [session.run(None, {"films": inputs})[0] for session in self._sessions]
         return np.array(logits, np.float64).reshape(-1, len(films)).mean(0)
+
+
+def make_engine(checkpoint: Checkpoint) -> OnnxEngine | TorchEngine:
+    """ONNX Runtime for a model that ships, torch for any other; raises as `OnnxEngine` does."""
+    if isinstance(checkpoint.state, ShippedWeights):
+        return OnnxEngine(checkpoint)
+    return TorchEngine(checkpoint)
 
 
 @dataclass(frozen=True)
@@ -156,14 +132,15 @@ class Film:
 
 
 class Predictor:
-    """A trained model, loaded once, that answers for any number of films; one that ships needs no torch.
+    """A trained model, loaded once, that answers for any number of films.
 
     Args:
-        checkpoint: The trained model with its transform, temperature and thresholds.
+        checkpoint: The model with its transform, temperature, thresholds and refer band.
         screening: Decide at the threshold that misses few pneumonias, not at the balanced one.
 
     Raises:
         UsageError: The checkpoint has no screening threshold.
+        PneumoError: The files of a model that ships are damaged.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, screening: bool = False):
@@ -180,26 +157,15 @@ class Predictor:
         return (self.engine if is_torch else TorchEngine(self.checkpoint)).model
 
     def predict(self, source, *, name: str | None = None) -> Prediction:
-        """Answers for one film; what cannot be read is rejected with the reason, never raised.
+        """Answers for one film; takes what `read` takes."""
+        return self.answer([self.read(source, name=name)])[0]
+
+    def read(self, source, *, name: str | None = None) -> Film:
+        """The film as the model sees it, or why not: what cannot be read never raises. Threads may share it.
 
         Args:
             source: A path, the bytes of a file, or an array, as `load_image` takes them.
             name: Shown in the answer; the path if None.
-
-        Returns:
-            The prediction.
-        """
-        return self.answer([self.read(source, name=name)])[0]
-
-    def read(self, source, *, name: str | None = None) -> Film:
-        """The film as the model sees it, or why not; may run in a thread of its own.
-
-        Args:
-            source: As for `predict`.
-            name: As for `predict`.
-
-        Returns:
-            The film; what cannot be read has a reason and no input.
         """
         started = time.perf_counter()
         name = name or (str(source) if isinstance(source, (str, Path)) else "film")
@@ -216,51 +182,39 @@ class Predictor:
         return Film(name, squashed, warnings, reason, time.perf_counter() - started)
 
     def answer(self, films: list[Film]) -> list[Prediction]:
-        """Answers for films that were read, in one pass of the model.
-
-        Args:
-            films: From `read`.
-
-        Returns:
-            One prediction a film, in the same order.
-        """
+        """Answers for films that were read, in one pass of the model; one a film, in the same order."""
         started = time.perf_counter()
-        inputs = [film.input for film in films if film.reason is None]
-        probs = iter(self._compute_probs(np.stack(inputs)) if inputs else ())
-        spent = (time.perf_counter() - started) / max(1, len(inputs))
-        return [self._decide(film, None if film.reason else float(next(probs)), spent) for film in films]
+        readable = [film.input for film in films if film.reason is None]
+        if not readable:
+            return [self._decide(film, None, 0) for film in films]
+        logits = self.engine.compute_logits(np.stack(readable))
+        probs = iter(compute_probs(logits, self.checkpoint.temperature).tolist())
+        spent = (time.perf_counter() - started) / len(readable)
+        return [
+            self._decide(film, None, 0) if film.reason else self._decide(film, next(probs), spent)
+            for film in films
+        ]
 
     def explain(self, film: Film) -> np.ndarray:
-        """Where in a film something speaks for pneumonia: its Grad-CAM, as the model answers.
-
-        Args:
-            film: From `read`, not rejected.
+        """The saliency of a film that was not rejected: its Grad-CAM for pneumonia, as the model answers.
 
         Returns:
             float32 (S, S), 0 to 1; see `compute_saliency`.
         """
         from pneumo_utils.evaluation.saliency import compute_saliency
 
-        about = self.checkpoint
-        return compute_saliency(
-            self.model, film.input[None], transform=about.transform, flip_average=about.flip_average
-        )[0]
+        settings = {"transform": self.checkpoint.transform, "flip_average": self.checkpoint.flip_average}
+        return compute_saliency(self.model, film.input[None], **settings)[0]
 
     def decide_at(self, prediction: Prediction, threshold: float) -> Prediction:
-        """The same answer at another threshold; a rejection stays one.
-
-        Args:
-            prediction: From `predict` or `answer`.
-            threshold: Call it pneumonia when probability >= threshold, 0 to 1.
-        """
-        if prediction.probability is None:
+        """The same answer at another threshold, 0 to 1; a rejection stays one."""
+        prob = prediction.probability
+        if prob is None:
             return replace(prediction, threshold=threshold)
-        label = CLASS_NAMES[int(prediction.probability >= threshold)]
-        refer = self._must_refer(prediction.probability, threshold)
+        refer_range = find_refer_range(self.checkpoint.refer_limits, threshold)
+        refer = None if refer_range is None else refer_range[0] <= prob <= refer_range[1]
+        label = CLASS_NAMES[int(prob >= threshold)]
         return replace(prediction, threshold=threshold, label=label, refer=refer)
-
-    def _compute_probs(self, inputs: np.ndarray) -> np.ndarray:
-        return compute_probs(self.engine.compute_logits(inputs), self.checkpoint.temperature)
 
     def _decide(self, film: Film, prob: float | None, time_s: float) -> Prediction:
         prediction = Prediction(
@@ -272,32 +226,8 @@ class Predictor:
             refer=None,
             model=self.checkpoint.model_name,
             trained_on=self.checkpoint.source,
-            warnings=[] if film.reason else film.warnings,
+            warnings=film.warnings,
             reason=film.reason,
-            time_s=film.time_s + (0 if film.reason else time_s),
+            time_s=film.time_s + time_s,
         )
         return self.decide_at(prediction, self.threshold)
-
-    def _must_refer(self, prob: float, threshold: float) -> bool | None:
-        if self.checkpoint.refer_limits is None:
-            return None
-        low, high = find_refer_range(self.checkpoint.refer_limits, threshold)
-        return bool(low <= prob <= high)
-
-
-def find_refer_range(limits: tuple[float, float], threshold: float) -> tuple[float, float]:
-    """From which probability to which a film goes to a person, if a threshold names the class otherwise.
-
-    Outside of it the set is one class, and the same that the threshold names. The threshold counts because it
-    was chosen by another rule: between it and the band, the set is one class and the threshold names the
-    other. Fewer films are answered than by the sets alone, so their promise holds.
-
-    Args:
-        limits: Of a `ReferBand`, as a checkpoint has them.
-        threshold: Call it pneumonia when prob >= threshold, 0 to 1.
-
-    Returns:
-        The lowest and the highest probability that is referred, both included.
-    """
-    ends = (limits[0], 1 - limits[1], threshold)
-    return min(ends), max(ends)

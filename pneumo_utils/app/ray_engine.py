@@ -1,4 +1,4 @@
-"""Answers for folders beyond one machine: what `batch.predict_files` does, shared out by Ray Data.
+"""Batch inference beyond one machine: what `batch.predict_files` does, shared out by Ray Data.
 
 A task is a few batches of paths; an actor, one a CPU, reads and answers them. Tasks and answers travel as
 JSON, which keeps every number, None and name as it is, whatever the name's encoding.
@@ -32,8 +32,6 @@ def predict_files_on_ray(
     and sees the films under the same path. The model is handed to the actors from here.
 
     Args:
-        predictor: Whose model and threshold answer.
-        paths: Files, of any kind.
         films_per_task: What an actor takes at once, 1 or more.
 
     Returns:
@@ -44,17 +42,17 @@ def predict_files_on_ray(
         PneumoError: While answers are taken: no cluster answers, an actor is lost, or a machine does not see
             a film that this one sees.
     """
-    ray, paths = _load_ray(), list(paths)
+    try:
+        import ray.data
+    except ImportError as error:
+        raise UsageError(f"The engine ray needs Ray Data, which is not installed. {RAY_HINT}") from error
+    paths = list(paths)
     tasks = [paths[start : start + films_per_task] for start in range(0, len(paths), films_per_task)]
     return _answer_tasks(ray, predictor, tasks) if tasks else iter(())
 
 
 class FilmActor:
-    """Reads and answers films in a process of its own.
-
-    Args:
-        checkpoint: A reference to it in Ray's object store.
-    """
+    """Reads and answers films in a process of its own; `checkpoint` is a reference in Ray's object store."""
 
     def __init__(self, checkpoint):
         import ray
@@ -68,14 +66,6 @@ class FilmActor:
         unseen = [answer.path for answer in answers if not os.path.exists(answer.path)]
         values = [answer.to_dict() for answer in answers]
         return {"report": json.dumps({"machine": platform.node(), "unseen": unseen, "answers": values})}
-
-
-def _load_ray():
-    try:
-        import ray.data
-    except ImportError as error:
-        raise UsageError(f"The engine ray needs Ray Data, which is not installed. {RAY_HINT}") from error
-    return ray
 
 
 def _answer_tasks(ray, predictor: Predictor, tasks: list[list[Path]]) -> Iterator[Prediction]:
@@ -97,11 +87,9 @@ def _plan(ray, checkpoint, tasks: list[list[Path]]):
     """The dataset of reports, a row a task, in order; nothing runs before its rows are asked for."""
     num_actors = min(len(tasks), max(1, int(ray.cluster_resources().get("CPU", 1))))
     rows = [{"paths": json.dumps([os.path.abspath(path) for path in paths])} for paths in tasks]
+    pool = ray.data.ActorPoolStrategy(size=num_actors)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        FilmActor,
-        fn_constructor_args=[checkpoint],
-        num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(size=num_actors),
+        FilmActor, fn_constructor_args=[checkpoint], num_cpus=1, compute=pool
     )
     dataset.context.execution_options.preserve_order = True
     dataset.context.enable_progress_bars = False
@@ -129,10 +117,9 @@ def _connect(ray):
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     address = os.environ.get("RAY_ADDRESS") or "local"
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.CRITICAL}
     try:
-        ray.init(
-            address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL
-        )
+        ray.init(address=address, **quiet)
     except Exception as error:  # sockets, ports, versions, memory: Ray says it in its own words
         raise PneumoError(
             f"Ray does not answer at the address {address} ({first_line(error)}). Set RAY_ADDRESS to a "

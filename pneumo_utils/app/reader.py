@@ -8,12 +8,12 @@ import numpy as np
 from PIL import Image
 
 from pneumo_utils.app.batch import format_answers
-from pneumo_utils.app.cards import build_film_page
-from pneumo_utils.app.predictor import Film, Prediction, Predictor, find_refer_range
+from pneumo_utils.app.cards import build_film_page, colour_saliency
+from pneumo_utils.app.predictor import Film, Prediction, Predictor
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
-from pneumo_utils.plots.films import colour_saliency
+from pneumo_utils.models.predict import find_refer_range
 
 MAX_FILMS = 100
 SHOWN_SIDE = 800
@@ -49,8 +49,7 @@ class FilmReader:
         max_films: At most so many films are kept; earlier ones are let go.
 
     Attributes:
-        model_name: Of the model that answers.
-        predictor: The model that answers.
+        model_name, predictor: The model that answers.
         readings: The films, in the order they came.
         threshold: At which all of them are decided.
     """
@@ -58,27 +57,28 @@ class FilmReader:
     def __init__(self, models: dict[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
         if not models:
             raise UsageError("No model was given; expected one at least.")
-        self.models, self.max_films, self.readings, self._predictors = models, max_films, [], {}
+        self.models, self.max_films = models, max_films
+        self.readings: list[Reading] = []
+        self._predictors: dict[str, Predictor] = {}
         self.choose_model(next(iter(models)))
 
     @property
     def points(self) -> dict[str, float]:
         """The thresholds chosen on validation, by name: balanced and, where there is one, screening."""
-        about = self.predictor.checkpoint
-        points = {"balanced": about.threshold, "screening": about.screening_threshold}
+        checkpoint = self.predictor.checkpoint
+        points = {"balanced": checkpoint.threshold, "screening": checkpoint.screening_threshold}
         return {name: value for name, value in points.items() if value is not None}
 
     @property
     def refer_range(self) -> tuple[float, float] | None:
         """Probabilities that go to a person at the present threshold; None if the model has no band."""
-        limits = self.predictor.checkpoint.refer_limits
-        return limits and find_refer_range(limits, self.threshold)
+        return find_refer_range(self.predictor.checkpoint.refer_limits, self.threshold)
 
     def choose_model(self, name: str) -> None:
         """Takes another model at its balanced threshold; `answer_again` asks it about the films.
 
         Raises:
-            PneumoError: It cannot be loaded.
+            PneumoError: It cannot be loaded; the old one stays.
         """
         if name not in self._predictors:
             self._predictors[name] = Predictor(self.models[name]())
@@ -92,12 +92,7 @@ class FilmReader:
             reading.prediction = self.predictor.decide_at(reading.prediction, threshold)
 
     def read(self, name: str, source) -> Reading:
-        """Reads, answers and keeps one film; one that cannot be read is kept as rejected.
-
-        Args:
-            name: Shown with the answer.
-            source: A path, the bytes of a file, or an array, as `load_image` takes them.
-        """
+        """Reads, answers and keeps one film, as `load_image` takes it; a rejected one is kept as well."""
         reading = self._answer(name, source)
         self.readings = [*self.readings, reading][-self.max_films :]
         return reading
@@ -124,34 +119,30 @@ class FilmReader:
 
     def make_page(self, reading: Reading) -> str:
         """One film, its answer and what is known of the model as an HTML page that needs nothing else."""
-        return build_film_page(
-            reading.prediction, reading.picture, self.explain(reading), self.predictor.checkpoint
-        )
+        saliency = self.explain(reading)
+        return build_film_page(reading.prediction, reading.picture, saliency, self.predictor.checkpoint)
 
     def _answer(self, name: str, source) -> Reading:
         film = self.predictor.read(source, name=name)
         prediction = self.predictor.decide_at(self.predictor.answer([film])[0], self.threshold)
-        picture = None if film.reason else _shrink(load_image(source))
-        return Reading(name, source, prediction, film, picture)
+        return Reading(name, source, prediction, film, None if film.reason else _load_picture(source))
 
 
-def _shrink(image: np.ndarray) -> np.ndarray:
-    picture = Image.fromarray(image)
+def _load_picture(source) -> np.ndarray:
+    picture = Image.fromarray(load_image(source))
     picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR)
     return np.array(picture)
 
 
 def encode_film(picture: np.ndarray) -> bytes:
     """A film, uint8 (H, W), as the bytes of a JPEG file."""
-    return _encode(Image.fromarray(picture), "JPEG", quality=90)
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "JPEG", quality=90)
+    return stream.getvalue()
 
 
 def encode_saliency(saliency: np.ndarray) -> bytes:
     """A map, float (S, S) of 0 to 1, as the bytes of a PNG file: colour, and clear where it says nothing."""
-    return _encode(Image.fromarray(colour_saliency(saliency)), "PNG")
-
-
-def _encode(image: Image.Image, kind: str, **settings) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, kind, **settings)
+    Image.fromarray(colour_saliency(saliency)).save(stream, "PNG")
     return stream.getvalue()

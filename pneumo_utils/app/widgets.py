@@ -9,9 +9,9 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from pneumo_utils.config import CLASS_NAMES, Folders
+from pneumo_utils.config import CLASS_NAMES, MAX_BYTES, Folders
 from pneumo_utils.data.folders import list_films
-from pneumo_utils.data.images import IMAGE_SUFFIXES, MAX_BYTES
+from pneumo_utils.data.images import IMAGE_SUFFIXES
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.splits import choose_validation
 from pneumo_utils.data.synthetic import make_phantoms
@@ -19,6 +19,9 @@ from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.models.registry import MODELS
 from pneumo_utils.models.shipped import list_shipped, load_shipped
 
+PHANTOM_SIZE = 256
+"""Height and width of the phantoms, pixels."""
+_ACCEPT = ",".join(sorted(IMAGE_SUFFIXES))
 _FRONT = Path(__file__).parent / "front"
 
 
@@ -31,7 +34,7 @@ class DropZone(anywidget.AnyWidget):
 
     _esm = _FRONT / "drop_zone.js"
     _css = _FRONT / "front.css"
-    accept = traitlets.Unicode(",".join(sorted(IMAGE_SUFFIXES))).tag(sync=True)
+    accept = traitlets.Unicode(_ACCEPT).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
 
     def __init__(self, on_films: Callable[[list[tuple[str, bytes]]], None], **settings):
@@ -104,25 +107,20 @@ class SaveButton(anywidget.AnyWidget):
 
 def make_upload() -> widgets.FileUpload:
     """A button that takes one or many image files."""
-    return widgets.FileUpload(
-        accept=",".join(sorted(IMAGE_SUFFIXES)), multiple=True, description="Choose films"
-    )
+    return widgets.FileUpload(accept=_ACCEPT, multiple=True, description="Choose films")
 
 
-def observe_upload(upload: widgets.FileUpload, callback) -> None:
-    """Calls back, without arguments, when files have arrived; not when they are taken out again."""
+def observe_upload(upload: widgets.FileUpload, callback: Callable[[], None]) -> None:
+    """Calls back when files have arrived; not when they are taken out again."""
     name = "_counter" if isinstance(upload.value, dict) else "value"
     upload.observe(lambda change: callback() if read_upload(upload) else None, names=name)
 
 
 def read_upload(upload: widgets.FileUpload) -> list[tuple[str, bytes]]:
-    """The files in an upload widget, as names and bytes.
+    """The files in an upload widget, as (name, content) of each, in the order of the upload.
 
     Args:
         upload: Of ipywidgets 7, whose value is a dict by name, or 8, whose value is a tuple of records.
-
-    Returns:
-        One (name, content) a file, in the order of the upload.
     """
     if isinstance(upload.value, dict):
         return [(name, bytes(record["content"])) for name, record in upload.value.items()]
@@ -144,10 +142,9 @@ def is_colab() -> bool:
 
 
 def upload_on_colab() -> list[tuple[str, bytes]]:
-    """Colab's own dialogue, through which large files arrive that its upload widget loses.
+    """(name, content) of each file from Colab's own dialogue, which takes large files that its widget loses.
 
-    Returns:
-        One (name, content) a file; the copies that Colab leaves on its disk are removed.
+    The copies that Colab leaves on its disk are removed.
     """
     from google.colab import files
 
@@ -157,16 +154,8 @@ def upload_on_colab() -> list[tuple[str, bytes]]:
     return found
 
 
-PHANTOM_SIZE = 256
-"""Height and width of the phantoms, pixels."""
-
-
 def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
-    """Models to choose from, each loaded when called: one's own first, then those that come with the package.
-
-    Args:
-        folders: Where one's own lie.
-    """
+    """Models to choose from, each loaded when called: one's own, then those that come with the package."""
     own = {
         f"{name} (your own)": lambda name=name: load_checkpoint(folders.checkpoint(name), model_name=name)
         for name in MODELS
@@ -176,14 +165,10 @@ def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
 
 
 def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
-    """Films to try, of both classes: validation films of the data set, whose files are there, or phantoms.
-
-    Args:
-        choice: The data.
-        num_each: Films of each class, 1 or more.
+    """Films to try, `num_each` of each class: validation films whose files are there, or synthetic phantoms.
 
     Returns:
-        By name, with the label that the data set gives: paths or arrays, as `load_image` takes them.
+        By name, with the label that the dataset gives: paths or arrays, as `load_image` takes them.
     """
     if choice.source != "chestxray2017":
         films = make_phantoms(8 * num_each, image_size=PHANTOM_SIZE, split="test")

@@ -14,8 +14,9 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
+from pneumo_utils.config import MAX_BYTES
 from pneumo_utils.data.dicom_frame import SYNTAXES, decode_frame
-from pneumo_utils.data.formats import MAX_BYTES, SEVERAL, UNREADABLE, check_count, check_size, quiet
+from pneumo_utils.data.formats import SEVERAL, UNREADABLE, check_count, check_size, quiet
 from pneumo_utils.errors import ImageError
 
 MAX_VALUE_BYTES = 300_000  # of one element that is kept; a lookup table of 65,536 entries has 131,072

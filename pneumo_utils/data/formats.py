@@ -15,7 +15,6 @@ import numpy as np
 
 from pneumo_utils.errors import ImageError
 
-MAX_BYTES = 100_000_000
 MAX_PIXELS = 30_000_000  # a large digital film has 18 million; more could not be kept within 500 MB
 MIN_SIDE = 16
 UNREADABLE = "The data is damaged, cut short or of a rare kind; export the film anew."

@@ -12,8 +12,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from pneumo_utils.config import MAX_BYTES
 from pneumo_utils.data.formats import (
-    MAX_BYTES,
     MAX_PIXELS,
     SEVERAL,
     UNREADABLE,

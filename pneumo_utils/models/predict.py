@@ -1,4 +1,4 @@
-"""Inference: logits for many films, in the one loop that validation, test and answers share."""
+"""Inference: logits for many films in one loop, a probability from a logit, and what goes to a person."""
 
 from __future__ import annotations
 
@@ -50,3 +50,20 @@ def predict_logits(
 def compute_probs(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """P(pneumonia), float64 in 0 to 1, from logits (N,); a temperature above 1 makes it less certain."""
     return 1 / (1 + np.exp(-np.clip(np.asarray(logits, dtype=np.float64) / temperature, -700, 700)))
+
+
+def find_refer_range(limits: tuple[float, float] | None, threshold: float) -> tuple[float, float] | None:
+    """The lowest and the highest probability that goes to a person, both included, at a threshold of 0 to 1.
+
+    Outside of it the refer band leaves one class possible, and the same that the threshold names. The
+    threshold counts because it was chosen by another rule: between it and the band, one class is possible and
+    the threshold names the other. Fewer films are answered than by the band alone, so its promise holds.
+
+    Args:
+        limits: How much probability PNEUMONIA and NORMAL may have at most for the other class to stay
+            possible, 0 to 1; `Checkpoint.refer_limits`. None, where a model has no band, gives None.
+    """
+    if limits is None:
+        return None
+    ends = (limits[0], 1 - limits[1], threshold)
+    return min(ends), max(ends)

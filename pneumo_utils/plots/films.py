@@ -1,13 +1,12 @@
 """Figures of films and data, and of what a network sees in them: sheets, counts, saliency, channels."""
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, COLOUR_MAP
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
 
@@ -133,15 +132,7 @@ def plot_spread(films, column: str, *, label: str) -> Figure:
     return figure
 
 
-COLOUR_MAP = "viridis"  # perceptually uniform, and told apart by colour-blind readers
 OPACITY = 0.65  # of the colour where the map is 1; it fades with the map
-
-
-def colour_saliency(saliency: np.ndarray) -> np.ndarray:
-    """A map, float (H, W) in 0 to 1, as uint8 (H, W, 4): its colours, with the map itself as opacity."""
-    coloured = matplotlib.colormaps[COLOUR_MAP](saliency)
-    coloured[..., 3] = saliency
-    return (255 * coloured).round().astype(np.uint8)
 
 
 @styled

@@ -14,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from pneumo_utils.config import CLASS_COLOURS
+
+COLOURS = (*CLASS_COLOURS, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second."""
 STYLE = {
     "figure.dpi": 80,

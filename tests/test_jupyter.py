@@ -1,6 +1,8 @@
 """What the course asks of a Jupyter server: no state of widgets in its notebooks, large films let in."""
 
 import json
+import subprocess
+import sys
 from importlib.metadata import distribution
 
 import nbformat
@@ -53,3 +55,16 @@ def test_the_package_is_installed_with_the_file_that_servers_look_for():
     assert any("etc/jupyter/jupyter_server_config.d" in str(file) for file in files)
     installed = json.loads(files[0].read_text())
     assert installed["ServerApp"]["jpserver_extensions"] == {"pneumo_utils.app.jupyter": True}
+
+
+@pytest.mark.system
+def test_a_server_that_starts_imports_next_to_nothing_of_the_course():
+    program = """if True:
+        import sys
+        before = set(sys.modules)
+        import pneumo_utils.app.jupyter
+        print(*(name for name in set(sys.modules) - before if name.startswith(("pneumo_utils", "numpy"))))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    parts = ("", ".app", ".app.jupyter", ".config", ".errors")
+    assert set(done.stdout.split()) == {f"pneumo_utils{part}" for part in parts}
