@@ -68,15 +68,11 @@ def _format_rows(rows: Iterable[Iterable]) -> str:
 
 
 def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
-    """The films that a file of answers has a row for already; a row that was cut short is taken out.
+    """Paths of the films that a file of answers has a row for already; a row that was cut short is taken out.
 
     Args:
         path: A file that `append_answers` wrote; need not be there.
-        model: Whose answers they must be.
-        threshold: At which they must have been decided.
-
-    Returns:
-        Their paths, as text.
+        model: Whose answers they must be, decided at `threshold`.
 
     Raises:
         UsageError: The file holds something else, or answers of another model or threshold.
@@ -85,7 +81,7 @@ def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
     if not path.exists():
         return set()
     try:
-        with open(path, **_TEXT) as file:
+        with path.open(**_TEXT) as file:
             text = file.read()
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except (OSError, csv.Error) as error:
@@ -119,7 +115,7 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
     with _name_failure(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", **_TEXT) as file:
+        with path.open("a", **_TEXT) as file:
             if file.tell() == 0:
                 file.write(format_answers([]))
             for prediction in predictions:
