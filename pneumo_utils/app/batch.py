@@ -29,15 +29,10 @@ def predict_files(
 ) -> Iterator[Prediction]:
     """Answers for files, one after the other, however many there are.
 
-    The films of the next two batches are read while one is answered; no more are ever held.
-
-    Args:
-        paths: Files of any kind; what cannot be read is rejected.
-        batch_size: Films in one pass of the model, 1 or more.
-        num_readers: Threads that read films, 1 or more.
+    The films of the next two batches are read, by threads, while one is answered; no more are ever held.
 
     Yields:
-        One prediction a file, in the order of the paths.
+        One prediction a file, in the order of the paths; what cannot be read is rejected.
     """
     waiting = deque()
 

@@ -32,10 +32,9 @@ def name_call(prediction: Prediction) -> str:
 
 
 def make_card(prediction: Prediction, *, refer_range: tuple[float, float] | None) -> str:
-    """One answer as HTML that needs `STYLE`: all that is known, in plain sentences.
+    """One answer as HTML that needs `STYLE`; text from outside is escaped.
 
     Args:
-        prediction: The answer; its texts come from outside and are escaped.
         refer_range: Probabilities that go to a person; None where the model has no band.
     """
     call = name_call(prediction)
@@ -112,8 +111,7 @@ def build_film_page(
     """The page of one film, with everything inside it.
 
     Args:
-        picture: uint8 (H, W), the film as it is shown; None where it was rejected.
-        saliency: float (S, S), 0 to 1, laid over the film; None where it was rejected.
+        picture, saliency: uint8 (H, W) and float (S, S) of 0 to 1; None where the film was rejected.
         checkpoint: The model that answered.
     """
     from pneumo_utils.report.html import render
@@ -142,15 +140,10 @@ def colour_saliency(saliency: np.ndarray) -> np.ndarray:
 
 
 def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
-    """A film under the colours of its map.
+    """A film, uint8 (H, W), under the colours of its map, float (S, S) of 0 to 1: uint8 (H, W, 3).
 
     Args:
-        picture: uint8 (H, W).
-        saliency: float (S, S), 0 to 1, stretched over the film.
         opacity: Of the colour where the map is 1, 0 to 1.
-
-    Returns:
-        uint8 (H, W, 3).
     """
     film = Image.fromarray(picture).convert("RGBA")
     colours = Image.fromarray(colour_saliency(saliency)).resize(film.size, Image.Resampling.BILINEAR)

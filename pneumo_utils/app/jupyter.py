@@ -16,12 +16,9 @@ _LIMIT = "websocket_max_message_size"
 
 
 def drop_widget_state(model: dict, **_) -> None:
-    """Takes the state of widgets out of a notebook of the course that is about to be saved.
+    """Takes the state of widgets out of a notebook, of Jupyter's contents API, that is about to be saved.
 
     Whatever the reader's own settings say; notebooks that do not use `pneumo_utils` stay as they are.
-
-    Args:
-        model: Of Jupyter's contents API.
     """
     content = model.get("content")
     if model["type"] != "notebook" or not content:

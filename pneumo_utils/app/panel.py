@@ -105,7 +105,6 @@ class FilmPanel:
     """A film reader with a face; `box` is the widget to display, and `controls` has all of them.
 
     Args:
-        reader: Does the work.
         samples: Films to try by name, as `load_image` takes them.
     """
 

@@ -21,16 +21,12 @@ class Prediction:
     """The answer for one film.
 
     Attributes:
-        path: What was asked about.
-        status: "ok" or "rejected".
-        label: A class name; None where rejected.
-        probability: P(pneumonia), 0 to 1; None where rejected.
-        threshold: The label is PNEUMONIA when probability >= threshold.
+        status: "ok" or "rejected"; a rejected film has a reason, and no label and no probability.
+        probability: P(pneumonia), 0 to 1; the label is PNEUMONIA from the threshold on.
         refer: Whether a person should decide, since the probability lies in the refer band (reject option);
             None where rejected, or where the model has no band.
         trained_on: The dataset that the model learnt from.
         warnings: What makes the answer doubtful, in sentences.
-        reason: Why it was rejected; None otherwise.
         time_s: Wall time from bytes to answer, seconds.
     """
 
@@ -117,10 +113,8 @@ class Film:
     """What was read from one source, before a model has seen it.
 
     Attributes:
-        name: Shown in the answer.
-        input: uint8 (S, S), squashed to the model's input size; None where it was rejected.
+        input: uint8 (S, S), squashed to the model's input size; None where it was rejected, for a reason.
         warnings: What the guard has to say, in sentences.
-        reason: Why it was rejected; None otherwise.
         time_s: Wall time of the reading, seconds.
     """
 

@@ -25,17 +25,11 @@ RAY_HINT = 'Install it with `pip install "pneumo-utils[ray]"`.'
 def predict_files_on_ray(
     predictor: Predictor, paths: Iterable[Path], *, films_per_task: int = FILMS_PER_TASK
 ) -> Iterator[Prediction]:
-    """The answers of `predict_files`, computed by the actors of a Ray cluster.
+    """The answers of `predict_files`, computed by the actors of a Ray cluster, each with a task at a time.
 
     It uses the Ray that runs in this process, else the cluster that `RAY_ADDRESS` names, else one that it
     starts on this machine; what it started or joined it leaves at the end. Every machine needs this package
     and sees the films under the same path. The model is handed to the actors from here.
-
-    Args:
-        films_per_task: What an actor takes at once, 1 or more.
-
-    Returns:
-        One prediction a file, in the order of the paths; what cannot be read is rejected.
 
     Raises:
         UsageError: Ray is not installed.

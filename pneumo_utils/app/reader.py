@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -25,10 +26,8 @@ class Reading:
     """One film that was handed in.
 
     Attributes:
-        name: Of the file, or as the sample is called.
         source: What `load_image` takes; kept in memory to be asked about again, never written anywhere.
-        prediction: The answer at the reader's threshold.
-        film: As the model sees it.
+        film: As the model sees it; `prediction` is its answer at the reader's threshold.
         picture: uint8 (H, W), the film as it is shown, at most `SHOWN_SIDE`; None where it was rejected.
         saliency: float32 (S, S), 0 to 1; None until it was asked for.
     """
@@ -49,17 +48,15 @@ class FilmReader:
         max_films: At most so many films are kept; earlier ones are let go.
 
     Attributes:
-        model_name, predictor: The model that answers.
-        readings: The films, in the order they came.
-        threshold: At which all of them are decided.
+        predictor: The model that answers, called `model_name`.
+        readings: The films, in the order they came, all decided at `threshold`.
     """
 
     def __init__(self, models: dict[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
         if not models:
             raise UsageError("No model was given; expected one at least.")
-        self.models, self.max_films = models, max_films
-        self.readings: list[Reading] = []
-        self._predictors: dict[str, Predictor] = {}
+        self.models, self.max_films, self.readings = models, max_films, []
+        self._load = cache(lambda name: Predictor(self.models[name]()))
         self.choose_model(next(iter(models)))
 
     @property
@@ -80,9 +77,7 @@ class FilmReader:
         Raises:
             PneumoError: It cannot be loaded; the old one stays.
         """
-        if name not in self._predictors:
-            self._predictors[name] = Predictor(self.models[name]())
-        self.model_name, self.predictor = name, self._predictors[name]
+        self.predictor, self.model_name = self._load(name), name
         self.threshold = self.predictor.checkpoint.threshold
 
     def choose_threshold(self, threshold: float) -> None:

@@ -69,11 +69,10 @@ class FilmView(anywidget.AnyWidget):
         self.on_msg(lambda _widget, message, _buffers: self.send(*self._shown))  # a view has just appeared
 
     def show(self, name: str, film: bytes | None, saliency: bytes | None = None) -> None:
-        """Shows a film.
+        """Shows a film, the bytes of a JPEG or PNG file, with its name for readers who do not see.
 
         Args:
-            name: Its name, for readers who do not see.
-            film: The bytes of a JPEG or PNG file; None shows nothing.
+            film: None shows nothing.
             saliency: The bytes of a PNG file with transparency, stretched over the film.
         """
         self._shown = {"kind": "show", "name": name}, [part for part in (film, saliency) if part]
@@ -84,7 +83,6 @@ class SaveButton(anywidget.AnyWidget):
     """A button that has the browser save a file which is made when it is pressed.
 
     Args:
-        label: On the button.
         make_file: Gives the file's name, its MIME type and its content; None saves nothing.
     """
 
@@ -117,10 +115,9 @@ def observe_upload(upload: widgets.FileUpload, callback: Callable[[], None]) -> 
 
 
 def read_upload(upload: widgets.FileUpload) -> list[tuple[str, bytes]]:
-    """The files in an upload widget, as (name, content) of each, in the order of the upload.
+    """(name, content) of each file in an upload widget, in the order of the upload.
 
-    Args:
-        upload: Of ipywidgets 7, whose value is a dict by name, or 8, whose value is a tuple of records.
+    Its value is a dict by name in ipywidgets 7 and a tuple of records in ipywidgets 8.
     """
     if isinstance(upload.value, dict):
         return [(name, bytes(record["content"])) for name, record in upload.value.items()]
