@@ -21,15 +21,10 @@ from pneumo_utils.data.dataset import XrayDataset, make_films
 def augment_films(
     levels: torch.Tensor, ranges: Augmentation, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """Random changes to a batch, a different draw for each film.
+    """Random changes to a batch of grey levels, float (B, 1, H, W) in 0 to 1, a draw for each film.
 
-    Args:
-        levels: float (B, 1, H, W), grey levels in 0 to 1.
-        ranges: How far the changes go.
-        generator: Source of the draws, on the device of `levels`; the global one if None.
-
-    Returns:
-        float (B, 1, H, W) in 0 to 1. What is turned or moved in from outside the film is black.
+    `generator` is on the device of `levels`, the global one if None. What is turned or moved in from outside
+    the film is black.
     """
 
     def uniform(low: float, high: float) -> torch.Tensor:
@@ -154,15 +149,7 @@ BATCH_SIZE = 256
 
 
 def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDataset:
-    """Changed copies of validation films.
-
-    Args:
-        val: N validation films.
-        num_views: V, copies of each film, 1 or more, each changed in another way.
-
-    Returns:
-        V * N films of split "val", view after view, each in the order of `val`.
-    """
+    """V = `num_views` changed copies of each of N validation films: V * N films, view after view."""
     shown = make_films(num_views * len(val), *val.images.shape[1:])
     for view in range(num_views):
         for start in range(0, len(val), BATCH_SIZE):

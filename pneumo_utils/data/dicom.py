@@ -6,7 +6,6 @@ What the libraries have to say about a file is dropped, for it may quote it.
 
 import io
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -16,12 +15,11 @@ from pydicom.filereader import read_dataset
 
 from pneumo_utils.config import MAX_BYTES
 from pneumo_utils.data.dicom_frame import SYNTAXES, decode_frame
-from pneumo_utils.data.formats import SEVERAL, UNREADABLE, check_count, check_size, quiet
+from pneumo_utils.data.formats import SEVERAL, UNREADABLE, check_count, check_size, map_strips, quiet
 from pneumo_utils.errors import ImageError
 
 MAX_VALUE_BYTES = 300_000  # of one element that is kept; a lookup table of 65,536 entries has 131,072
 MAX_READS = 100_000  # two for an element; a radiograph has some hundreds of elements
-_CHUNK = 1_000_000  # pixels looked up at a time, for the index becomes eight bytes for each
 _IMPLICIT, _BIG, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 _TAGS = (
     "Modality", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
@@ -54,26 +52,14 @@ def read_dicom(data: bytes) -> np.ndarray:
     """
     try:
         with quiet:
-            film = _parse(data)
-            _check(film)
-            value = memoryview(film.data)[film.start :]
-            return to_levels(decode_frame(value, film.length, film.tags, film.syntax), film.tags)
+            tags, syntax, value, length = _parse(data)
+            _check(tags)
+            return to_levels(decode_frame(value, length, tags, syntax), tags)
     except ImageError as error:
         message = str(error)
     except Exception:  # damaged bytes make a parser fail in a dozen ways
         message = UNREADABLE
     raise ImageError(message)  # without a cause, which might quote the file
-
-
-@dataclass(frozen=True)
-class _Film:
-    """The elements of `_TAGS`, the transfer syntax, and where in `data` the value of the pixels lies."""
-
-    tags: Dataset
-    syntax: str
-    data: bytes
-    start: int
-    length: int
 
 
 class _BriefStream(io.BytesIO):
@@ -88,7 +74,8 @@ class _BriefStream(io.BytesIO):
         return super().read(size)
 
 
-def _parse(data: bytes) -> _Film:
+def _parse(data: bytes) -> tuple[Dataset, str, memoryview, int]:
+    """The elements of `_TAGS`, the transfer syntax, the data from the pixels on, and how long these are."""
     stream = _BriefStream(data)
     stream.seek(132)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
@@ -112,7 +99,7 @@ def _parse(data: bytes) -> _Film:
     )
     if not place or place[0] != _PIXELS[-1]:
         raise ImageError("The DICOM file holds no image, or is cut short before it; export the film anew.")
-    return _Film(tags, syntax, data, place[1], place[2])
+    return tags, syntax, memoryview(data)[place[1] :], place[2]
 
 
 def _inflate(data: memoryview) -> bytes:
@@ -124,8 +111,7 @@ def _inflate(data: memoryview) -> bytes:
     return plain
 
 
-def _check(film: _Film) -> None:
-    tags = film.tags
+def _check(tags: Dataset) -> None:
     modality = str(tags.get("Modality") or "").strip().upper()
     if modality not in _RADIOGRAPHS:
         name = f"of modality {modality}" if modality in _OTHERS else "of another kind"
@@ -152,7 +138,7 @@ def to_levels(words: np.ndarray, tags) -> np.ndarray:
     if words.ndim == 3 or kind not in _GREY:
         raise ImageError("The DICOM image has colours of a rare kind; export the film as PNG.")
     table = _build_table(words, tags, is_white_low=kind == "MONOCHROME1")
-    return _look_up(table, words)
+    return map_strips(lambda strip: table[strip], words, np.uint8)
 
 
 def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
@@ -168,7 +154,9 @@ def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
     if levels is None:
         is_used = np.ones(len(values), bool)
         if int(tags.BitsStored) > 8:
-            is_used = _find_used(words, len(values)) & ~is_padding
+            is_used[:] = False
+            is_used[np.unique(words)] = True
+            is_used &= ~is_padding
         low, high = (values[is_used].min(), values[is_used].max()) if is_used.any() else (0.0, 0.0)
         levels = (values - low) / ((high - low) or 1.0)
     if not np.isfinite(levels).all():
@@ -177,14 +165,6 @@ def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
     if is_white_low or str(tags.get("PresentationLUTShape") or "") == "INVERSE":
         levels = 1 - levels
     return np.where(is_padding, 0, (levels * 255).round()).astype(np.uint8)
-
-
-def _look_up(table: np.ndarray, words: np.ndarray) -> np.ndarray:
-    out = np.empty(words.shape, table.dtype)
-    rows = max(1, _CHUNK // words.shape[1])
-    for top in range(0, len(words), rows):
-        out[top : top + rows] = table[words[top : top + rows]]
-    return out
 
 
 def _to_values(words: np.ndarray, tags) -> np.ndarray:
@@ -203,14 +183,6 @@ def _find_padding(stored: np.ndarray, tags) -> np.ndarray:
     ends = np.array([int(first), int(first if last is None or last == "" else last)])
     low, high = np.sort(_to_values(ends, tags))
     return (stored >= low) & (stored <= high)
-
-
-def _find_used(words: np.ndarray, count: int) -> np.ndarray:
-    is_used = np.zeros(count, bool)
-    rows = max(1, _CHUNK // words.shape[1])
-    for top in range(0, len(words), rows):
-        is_used[words[top : top + rows]] = True
-    return is_used
 
 
 def _rescale(stored: np.ndarray, tags) -> np.ndarray:

@@ -32,15 +32,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip on the web and what it must be.
-
-    Attributes:
-        url: Where it is fetched.
-        sha256: Checksum of the zip, 64 hex digits.
-        num_bytes: Size of the zip.
-        name: File name on disk.
-        page: The page for people that describes it.
-    """
+    """A zip on the web and what it must be: its SHA-256 in hex and size; `page` describes it to people."""
 
     url: str
     sha256: str
@@ -73,12 +65,7 @@ def download_chestxray2017(
 
     Args:
         data_folder: Made if absent. Needs room for the zip and the films, 2.5 GB.
-        archive: What to fetch.
-        retries: As `download_file`.
-        wait_s: As `download_file`.
-
-    Returns:
-        The folder with `train/` and `test/`, each with `NORMAL/` and `PNEUMONIA/`.
+        archive, retries, wait_s: As `download_file`.
 
     Raises:
         PneumoError: As `download_file`; the disk is too small; or the folder is there without films.
@@ -103,8 +90,6 @@ def download_file(archive: Archive, path: Path, *, retries: int = 5, wait_s: flo
     """Fetches an archive to `path`, going on from `<path>.part` if an earlier run left one.
 
     Args:
-        archive: Where the file is, and what it must be.
-        path: A file that is there with the right checksum is not fetched again.
         retries: Failed tries in a row, without a new byte, after the first one; 0 gives up at once.
         wait_s: Seconds before the first of them, doubled for each one after.
 
@@ -192,9 +177,7 @@ def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
 def extract_films(zip_path: Path, folder: Path) -> None:
     """Unpacks the films of an archive whose checksum holds; `folder` appears whole or not at all.
 
-    Args:
-        zip_path: Holds `chest_xray/<split>/<class>/<image>`, and stray files that are left out.
-        folder: The new `chest_xray`.
+    The archive holds `chest_xray/<split>/<class>/<image>`, and stray files that are left out.
     """
     with (
         zipfile.ZipFile(zip_path) as archive,

@@ -17,6 +17,7 @@ from pneumo_utils.errors import ImageError
 
 MAX_PIXELS = 30_000_000  # a large digital film has 18 million; more could not be kept within 500 MB
 MIN_SIDE = 16
+STRIP_PIXELS = 1_000_000  # gone over at a time: an index or a float takes eight bytes for each
 UNREADABLE = "The data is damaged, cut short or of a rare kind; export the film anew."
 SEVERAL = "The file holds several frames or pages; export the one film as PNG or JPEG."
 
@@ -32,6 +33,15 @@ def check_size(height: int, width: int) -> None:
     if min(height, width) < MIN_SIDE:
         raise ImageError(f"The image is {width} x {height} pixels, sides need {MIN_SIDE}; export it larger.")
     check_count(height * width, MAX_PIXELS, "pixels")
+
+
+def map_strips(work: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, dtype) -> np.ndarray:
+    """`work(pixels)`, (H, W) of `dtype`, in strips of rows, so that little memory is needed at once."""
+    out = np.empty(pixels.shape, dtype)
+    rows = max(1, STRIP_PIXELS // pixels.shape[1])
+    for top in range(0, len(pixels), rows):
+        out[top : top + rows] = work(pixels[top : top + rows])
+    return out
 
 
 # --- What the libraries say ------------------------------------------------------------------------------

@@ -16,10 +16,12 @@ from pneumo_utils.config import MAX_BYTES
 from pneumo_utils.data.formats import (
     MAX_PIXELS,
     SEVERAL,
+    STRIP_PIXELS,
     UNREADABLE,
     JpegHeader,
     check_count,
     check_size,
+    map_strips,
     quiet,
     quiet_native,
     read_jpeg_header,
@@ -36,7 +38,6 @@ READ_VERSION = 1  # part of the cache key: raise it whenever the same file would
 IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".dcm", ".dicom"})
 START_BYTES = 132  # of a file tell its kind
 MAX_EXIF_BYTES = 70_000  # its entries may share one place too; in a JPEG it has 64 KB at most
-_STRIP_PIXELS = 1_000_000
 # The readers are called by name. `Image.open` would judge the size first, by a limit that is global to
 # the process and with a warning, and it opens a JPEG that carries a preview as an image of two frames.
 _READERS = {
@@ -274,7 +275,7 @@ def grey_from_pillow(image: Image.Image) -> np.ndarray:
         image.mode, np.uint16 if image.mode.startswith("I") else np.uint8
     )
     values = np.empty((image.height, image.width), kind)
-    rows = max(1, _STRIP_PIXELS // image.width)
+    rows = max(1, STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         values[top : top + rows] = np.asarray(strip if kind is not np.uint8 else _to_luma(strip))
@@ -298,9 +299,5 @@ def stretch(values: np.ndarray) -> np.ndarray:
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(high - low):  # one NaN or infinity anywhere ends in this difference
         raise ImageError("The image has values that are not finite numbers; replace them before the export.")
-    grey = np.empty(values.shape, np.uint8)
-    rows = max(1, _STRIP_PIXELS // values.shape[1])
-    for top in range(0, len(values), rows):
-        strip = values[top : top + rows].astype(np.float64)
-        grey[top : top + rows] = ((strip - low) / ((high - low) or 1.0) * 255).round()
-    return grey
+    scale = (high - low) or 1.0
+    return map_strips(lambda v: ((v.astype(np.float64) - low) / scale * 255).round(), values, np.uint8)

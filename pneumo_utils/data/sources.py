@@ -28,7 +28,7 @@ GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PN
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which source is taken, where it lies and why.
+    """Which source is taken, where it lies (None for phantoms) and why, in a sentence.
 
     Attributes:
         source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder" for films of elsewhere, which
@@ -112,11 +112,9 @@ def load_split(
         choice: What `choose_data` returned.
         split: "train", "val" or "test".
         image_size: Height and width, pixels, 32 to 512.
-        folders: Where the cache is kept; the project's own if None.
 
     Returns:
-        Films of both classes; of one or both where the source is "folder". In short mode at most a few
-        hundred.
+        Films of both classes; of one or both where the source is "folder". In short mode a few hundred.
 
     Raises:
         UsageError: There is no such split, or the source has none.

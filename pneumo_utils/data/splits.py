@@ -21,9 +21,7 @@ def make_validation_split(
     the seed is fixed: every model of every run is judged on the same films.
 
     Args:
-        dataset: A train split with films of both classes.
-        val_fraction: About this share of the films goes to validation, above 0 to 0.5. The share is
-            1 / k for a whole number k of folds.
+        val_fraction: About this share of the films, above 0 to 0.5; 1 / k for a whole number k of folds.
 
     Returns:
         The train part and the validation part, both sorted by name; no patient is in both.

@@ -13,13 +13,10 @@ import numpy as np
 from pneumo_utils.data.dataset import SPLITS, XrayDataset
 from pneumo_utils.errors import UsageError
 
-PNEUMONIA_SHARE = 0.6
-"""Share of patients with pneumonia, in every split."""
-BACTERIAL_SHARE = 0.6
-"""Share of the patients with pneumonia whose opacities are focal."""
+PNEUMONIA_SHARE = 0.6  # of the patients, in every split
+BACTERIAL_SHARE = 0.6  # of the patients with pneumonia; their opacities are focal
 MAX_FILMS_PER_PATIENT = 3
-MIN_FILMS = 8
-"""The fewest films that are sure to hold both classes: three patients, see `_draw_patient`."""
+MIN_FILMS = 8  # the fewest that are sure to hold both classes: three patients, see `_draw_patient`
 # Drawn once a patient, uniformly. The confounders are drawn alike for both classes; the wider they vary,
 # the harder the task.
 ANATOMY = {
@@ -57,10 +54,8 @@ FILM = {
     "noise": (0.01, 0.035),
     "course": (0.85, 1.15),  # opacities wax and wane between the films of one patient
 }
-FOCAL_STRENGTH = (0.30, 0.80)
-"""Share of the air that the centre of a bacterial opacity fills."""
-DIFFUSE_STRENGTH = (0.28, 0.62)
-"""Share of the air that the densest strands of a viral pattern fill."""
+FOCAL_STRENGTH = (0.30, 0.80)  # share of the air that the centre of a bacterial opacity fills
+DIFFUSE_STRENGTH = (0.28, 0.62)  # share of the air that the densest strands of a viral pattern fill
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,7 @@ def make_phantoms(
     """Draws labelled films; on one machine the same arguments give the same bytes.
 
     Args:
-        num_films: Films to draw, 8 to 1000000; 8 are sure to hold both classes. Film i is the same film
-            however many are drawn.
+        num_films: 8 to 1000000; 8 are sure to hold both classes. Film i is the same however many are drawn.
         image_size: Height and width, pixels, 32 to 512. The size does not change what is drawn.
         split: "train", "val" or "test"; no two splits share a patient.
         seed: 0 to 4294967295.
@@ -159,17 +153,7 @@ def _draw_spots(subtype: str, rng: np.random.Generator) -> np.ndarray:
 def draw_film(
     patient: Patient, film: SimpleNamespace, *, image_size: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """One film of a patient.
-
-    Args:
-        patient: Whose.
-        film: One value for each name in `synthetic.FILM`: pose, breath and exposure.
-        image_size: Height and width, pixels.
-        rng: Source of the grain.
-
-    Returns:
-        uint8 (image_size, image_size).
-    """
+    """One film of a patient, uint8 (image_size, image_size); `film` has a value for each name in `FILM`."""
     # Below 64 pixels ribs are narrower than a pixel: draw at twice the size and average, against moire.
     factor = 2 if image_size < 64 else 1
     x, y = _make_grid(image_size * factor, film)
