@@ -309,6 +309,7 @@ def test_the_original_films_give_their_label_away():
     assert "AUROC 1.00" in titles(summary, "serious")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_FILMS.is_dir(), reason="needs the real films")
 def test_the_known_facts_of_the_real_films_are_found():
     """The figures of the README beside the films, counted there by other means."""

@@ -10,7 +10,6 @@ from pneumo_utils.audit.facts import FILM_SIZE, THUMBNAIL_SIZE, AuditTable
 from pneumo_utils.audit.findings import Finding, make_count
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.images import load_image
-from pneumo_utils.evaluation.results import format_interval
 from pneumo_utils.evaluation.saliency import make_lung_mask
 from pneumo_utils.plots.films import plot_shortcuts, plot_spread
 from pneumo_utils.report.html import figure_to_html, film_to_html, render
@@ -65,7 +64,6 @@ def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str
         shortcuts=_show_shortcuts(summary["shortcuts"]),
         mean_films=_show_mean_films(films),
         marked_films=_show_marked_films(films),
-        format_interval=format_interval,
     )
 
 

@@ -8,7 +8,6 @@ import base64
 import io
 from datetime import date
 from functools import cache
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from PIL import Image, ImageDraw
 
 from pneumo_utils.evaluation.results import format_interval
 
-MAX_NAMES = 30
 FRAME_COLOUR = "orange"
 
 
@@ -87,40 +85,3 @@ def _embed(picture: Image.Image, caption: str, kind: str, **settings):
     picture.save(stream, kind, **settings)
     source = f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
     return make_environment().get_template("parts.html").module.figure(source, caption)
-
-
-# What follows is used by the audit alone and goes once its page is a template.
-
-
-def make_image(film: np.ndarray, caption: str, *, boxes=()) -> str:
-    """As `film_to_html`, as plain text."""
-    return str(film_to_html(film, caption, boxes=boxes))
-
-
-def make_table(head: list[str], rows: list[list]) -> str:
-    """An HTML table; the first cell of a row names it. Text is escaped, whole numbers get commas."""
-    return str(make_environment().get_template("parts.html").module.table(head, rows))
-
-
-def make_note(text: str) -> str:
-    """How to read what stands above."""
-    return f'<p class="soft">{escape(text)}</p>'
-
-
-def make_row(parts: list[str], *, kind: str = "small") -> str:
-    """Pictures beside each other, "small", "large" or "wider" ones, as many as fit."""
-    return f'<div class="row {kind}">{"".join(parts)}</div>' if parts else ""
-
-
-def make_list(title: str, names: list[str]) -> str:
-    """A list that opens at a touch; long ones are cut."""
-    if not names:
-        return ""
-    more = [f"and {len(names) - MAX_NAMES:,} more, in the JSON file"] if len(names) > MAX_NAMES else []
-    items = "".join(f"<li>{escape(name)}</li>" for name in names[:MAX_NAMES] + more)
-    return f"<details><summary>{escape(title)} ({len(names):,})</summary><ul>{items}</ul></details>"
-
-
-def build_document(title: str, *, subtitle: str, sections: dict[str, str]) -> str:
-    """One page of sections that are HTML text already, by heading; an empty one is left out."""
-    return render("page.html", title=title, subtitle=subtitle, sections=sections)
