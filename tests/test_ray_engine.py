@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,14 @@ def cluster():
         patch.setenv("RAY_worker_niceness", "0")  # else they stand still beside whatever else runs
         for wait in ("gcs_server_port_wait_time_s", "worker_register_timeout_seconds"):
             patch.setenv(f"RAY_{wait}", str(PATIENCE_S))
-        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        end = time.monotonic() + PATIENCE_S
+        while not ray.is_initialized():
+            try:
+                ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+            except Exception:  # Ray gives parts of its own 15 s to start, whatever is set (its issue 65983)
+                ray.shutdown()
+                if time.monotonic() > end:
+                    raise
         yield
         ray.shutdown()
 
