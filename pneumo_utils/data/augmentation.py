@@ -1,9 +1,8 @@
 """Augmentation of training films, and stress validation: validation films changed in such ways.
 
-Both change whole batches at once, on whatever device these are on. Plain validation films come from the
-same series as the training films, and a model that reads the stretch or the tones of a series scores close
-to 1 on them. The epoch is therefore chosen on changed copies, and the thresholds on these and the plain ones
-together. The changes are drawn from fixed seeds, the same for every recipe and image size.
+A model that reads the stretch or the tones of the training series scores close to 1 on plain validation
+films, which come from it. The epoch is therefore chosen on changed copies, from fixed seeds, the same for
+every recipe and image size, and the thresholds on these and the plain ones together.
 """
 
 import math
@@ -16,6 +15,25 @@ from torchvision.transforms.v2.functional import equalize
 
 from pneumo_utils.config import Augmentation
 from pneumo_utils.data.dataset import XrayDataset, make_films
+
+STRESS = Augmentation(
+    rotate_deg=15,
+    zoom=0.2,
+    stretch=0.4,
+    shift=0.1,
+    flip_prob=0.0,
+    brightness=0.15,
+    contrast=0.4,
+    gamma=0.4,
+    blur_prob=0.3,
+    noise=0.05,
+    erase_prob=0.3,
+    corner_prob=0.3,
+    border_prob=0.3,
+    equalise_prob=0.1,
+)
+NUM_VIEWS = 3
+BATCH_SIZE = 256
 
 
 def augment_films(
@@ -128,36 +146,16 @@ def _paint(levels, inside, uniform):
     return torch.where(inside.unsqueeze(1), uniform(0, 1).view(-1, 1, 1, 1), levels)
 
 
-STRESS = Augmentation(
-    rotate_deg=15,
-    zoom=0.2,
-    stretch=0.4,
-    shift=0.1,
-    flip_prob=0.0,
-    brightness=0.15,
-    contrast=0.4,
-    gamma=0.4,
-    blur_prob=0.3,
-    noise=0.05,
-    erase_prob=0.3,
-    corner_prob=0.3,
-    border_prob=0.3,
-    equalise_prob=0.1,
-)
-NUM_VIEWS = 3
-BATCH_SIZE = 256
-
-
 def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDataset:
     """V = `num_views` changed copies of each of N validation films: V * N films, view after view."""
     shown = make_films(num_views * len(val), *val.images.shape[1:])
     for view in range(num_views):
         for start in range(0, len(val), BATCH_SIZE):
+            place = view * len(val) + start
             # A generator for each batch: films of any size then get the same changes but for the grain.
-            draws = torch.Generator().manual_seed(view * len(val) + start)
+            draws = torch.Generator().manual_seed(place)
             levels = torch.from_numpy(val.images[start : start + BATCH_SIZE]).unsqueeze(1) / 255
             levels = augment_films(levels, STRESS, generator=draws)
-            place = view * len(val) + start
             shown[place : place + len(levels)] = (levels[:, 0] * 255).round().to(torch.uint8).numpy()
     empty = replace(val, images=np.empty((len(val), 0, 0), np.uint8))
     return replace(empty.select(np.tile(np.arange(len(val)), num_views)), images=shown)

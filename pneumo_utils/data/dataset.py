@@ -17,10 +17,8 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.runtime import write_atomically
 
 SPLITS = ("train", "val", "test")
-COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")
-"""What an `XrayDataset` keeps of each film."""
-MAX_IN_MEMORY = 1_000_000_000
-"""Bytes of films above which they stay in a file, of which the system keeps in memory what is in use."""
+COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")  # what is kept of each film
+MAX_IN_MEMORY = 1_000_000_000  # bytes; more films stay in a file, in memory is what is in use
 _BLOCK = 256  # films copied at once
 
 
@@ -28,29 +26,19 @@ _BLOCK = 256  # films copied at once
 class XrayDataset:
     """N grey films with what is known of each.
 
-    Attributes:
-        images: uint8 (N, H, W), 0 (black) to 255 (white), in memory or mapped from a file.
-        labels: int64 (N,), 0 is NORMAL and 1 is PNEUMONIA.
-        patients: str (N,), the coarse patient key; films that share one never go to both sides of a
-            split. A source that does not know its patients gives each film a key of its own.
-        subtypes: str (N,), "normal", "bacterial", "viral", or "unknown".
-        names: str (N,), file name or a made-up one.
-        source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder NAME" for films of elsewhere.
-        split: "train", "val" or "test": what the films may be used for.
-        skipped: Names of damaged files that were left out.
-        sizes: int64 (N, 2), height and width of each film as it was stored, pixels; None where the source
-            does not know.
+    Films that share a patient key never go to both sides of a split. A source that does not know its
+    patients gives each film a key of its own.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
-    patients: np.ndarray
-    subtypes: np.ndarray
-    names: np.ndarray
-    source: str
-    split: str
-    skipped: tuple[str, ...] = ()
-    sizes: np.ndarray | None = None
+    images: np.ndarray  # uint8 (N, H, W), 0 (black) to 255 (white), in memory or mapped from a file
+    labels: np.ndarray  # int64 (N,), 0 is NORMAL and 1 is PNEUMONIA
+    patients: np.ndarray  # str (N,), the coarse patient key
+    subtypes: np.ndarray  # str (N,), "normal", "bacterial", "viral", or "unknown"
+    names: np.ndarray  # str (N,), file name or a made-up one
+    source: str  # "chestxray2017", "pneumoniamnist", "synthetic", or "folder NAME" for films of elsewhere
+    split: str  # "train", "val" or "test": what the films may be used for
+    skipped: tuple[str, ...] = ()  # names of damaged files that were left out
+    sizes: np.ndarray | None = None  # int64 (N, 2), stored height and width, pixels; None where not known
 
     def __post_init__(self):
         n = len(self.images)
@@ -100,11 +88,7 @@ class XrayDataset:
         return digest.hexdigest()
 
     def require_both_classes(self) -> "XrayDataset":
-        """Itself.
-
-        Raises:
-            PneumoError: A class has no film, so nothing can be learnt or measured.
-        """
+        """Itself; raises PneumoError if a class has no film, so that nothing can be learnt or measured."""
         for name, count in self.class_counts().items():
             if count == 0:
                 raise PneumoError(
@@ -137,17 +121,11 @@ def take_films(images: np.ndarray, index) -> np.ndarray:
 
 
 def load_cached(path: Path, *, key: dict, build: Callable[[], XrayDataset]) -> XrayDataset:
-    """The dataset kept at `path`, or a newly built one that is then kept there.
+    """The dataset kept at `path`, or a newly built one that is then kept there if the disk allows it.
 
-    Args:
-        path: An `.npz` file of the columns, made on demand; the images lie beside it, as `.npy`.
-        key: JSON values that decide the content: source, size, version of the read path, the listing.
-            A dataset kept under another key is built anew; so is one of which a byte is wrong.
-        build: Makes the dataset where there is no valid one.
-
-    Returns:
-        The same arrays either way; more than `MAX_IN_MEMORY` are mapped from the file, and what is written
-        to them is never written to the file. Where the disk is full or read-only nothing is kept.
+    `path` is an `.npz` file of the columns; the images lie beside it, as `.npy`. More than `MAX_IN_MEMORY`
+    are mapped from it, and what is written to them is never written to the file. `key` is the JSON values
+    that decide the content: what was kept under another key is built anew, as is one with a wrong byte.
     """
     digest = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
     kept = _read(path, digest)

@@ -36,19 +36,14 @@ _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 
 
 def read_dicom(data: bytes) -> np.ndarray:
-    """The film in a DICOM file.
+    """The film in a DICOM file, uint8 (H, W), 0 black and 255 white.
 
-    Args:
-        data: The file: 128 bytes, "DICM" and the elements.
+    It is rescaled, seen through the file's first window or lookup table, and inverted where the file says
+    that its lowest value is white. Without a window, 8 bits are kept and more are stretched from the lowest
+    to the highest value. Padding is black.
 
-    Returns:
-        uint8 (H, W), 0 black and 255 white: rescaled, seen through the file's first window or lookup
-        table, and inverted where the file says that its lowest value is white. Without a window, 8 bits
-        are kept and more are stretched from the lowest to the highest value. Padding is black.
-
-    Raises:
-        ImageError: It is damaged, cut short, too large or too small, no radiograph, of several frames
-            or compressed in a way that is not read. Neither it nor its causes quote the file.
+    Raises ImageError if it is damaged, cut short, too large or too small, no radiograph, of several frames
+    or compressed in a way that is not read; the error does not quote the file.
     """
     try:
         with quiet:
@@ -94,9 +89,8 @@ def _parse(data: bytes) -> tuple[Dataset, str, memoryview, int]:
             place.extend((tag, stream.tell(), length))
         return bool(place)
 
-    tags = read_dataset(
-        stream, syntax == _IMPLICIT, syntax != _BIG, stop_when=is_at_pixels, specific_tags=wanted
-    )
+    wanted_only = {"stop_when": is_at_pixels, "specific_tags": wanted}
+    tags = read_dataset(stream, syntax == _IMPLICIT, syntax != _BIG, **wanted_only)
     if not place or place[0] != _PIXELS[-1]:
         raise ImageError("The DICOM file holds no image, or is cut short before it; export the film anew.")
     return tags, syntax, memoryview(data)[place[1] :], place[2]
@@ -122,15 +116,9 @@ def _check(tags: Dataset) -> None:
 
 
 def to_levels(words: np.ndarray, tags) -> np.ndarray:
-    """uint8 (H, W) of the stored words.
+    """uint8 (H, W) of the stored words, as `decode_frame` gives them.
 
-    Args:
-        words: uint8 or uint16 (H, W); of a colour image its luma, or uint8 (H, W, 3) of red, green and
-            blue.
-        tags: The elements that describe it.
-
-    Raises:
-        ImageError: The colours are of a rare kind, or a number that is needed makes no sense.
+    Raises ImageError if the colours are of a rare kind, or a number that is needed makes no sense.
     """
     kind = str(tags.get("PhotometricInterpretation") or "MONOCHROME2")
     if kind in _COLOUR and int(tags.get("SamplesPerPixel") or 1) == 3:
@@ -149,12 +137,12 @@ def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
     values = _rescale(stored, tags)
     is_padding = _find_padding(stored, tags)
     levels = _through_window(values, tags)
+    if levels is None and tags.get("VOILUTSequence"):
+        entries, highest = _apply_lut(values, tags.VOILUTSequence[0], tags)
+        levels = entries / highest
     if levels is None:
-        levels = _through_lut(values, tags)
-    if levels is None:
-        is_used = np.ones(len(values), bool)
+        is_used = np.full(len(values), int(tags.BitsStored) <= 8)
         if int(tags.BitsStored) > 8:
-            is_used[:] = False
             is_used[np.unique(words)] = True
             is_used &= ~is_padding
         low, high = (values[is_used].min(), values[is_used].max()) if is_used.any() else (0.0, 0.0)
@@ -205,13 +193,6 @@ def _through_window(values: np.ndarray, tags) -> np.ndarray | None:
     if width <= 1:
         return (values > center - 0.5).astype(float)
     return (values - (center - 0.5)) / (width - 1) + 0.5
-
-
-def _through_lut(values: np.ndarray, tags) -> np.ndarray | None:
-    if not tags.get("VOILUTSequence"):
-        return None
-    out, highest = _apply_lut(values, tags.VOILUTSequence[0], tags)
-    return out / highest
 
 
 def _apply_lut(values: np.ndarray, item, tags) -> tuple[np.ndarray, int]:

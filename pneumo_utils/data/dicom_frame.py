@@ -9,7 +9,7 @@ from pneumo_utils.data.formats import UNREADABLE, read_jpeg_header, require_all_
 from pneumo_utils.errors import ImageError
 
 _NATIVE, _BIG = "native", "1.2.840.10008.1.2.2"
-SYNTAXES = {
+SYNTAXES = {  # the transfer syntaxes that are read, and what decodes them
     "1.2.840.10008.1.2": _NATIVE,
     "1.2.840.10008.1.2.1": _NATIVE,
     "1.2.840.10008.1.2.1.99": _NATIVE,  # deflated as a whole, and inflated by now
@@ -24,28 +24,26 @@ SYNTAXES = {
     "1.2.840.10008.1.2.4.91": "jpeg2k",
     "1.2.840.10008.1.2.5": "rle",
 }
-"""Transfer syntaxes that are read, and what decodes them."""
 MAX_FRAGMENTS = 10_000
 CUT_SHORT = "The DICOM file's image is cut short; download or export the file again."
 DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
 _ITEM, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+JPEG2000_START = b"\xff\x4f\xff\x51"
+MAX_BYTES = 16_000_000  # the slowest decoder of all: 7 MB a second
+MAX_TILES = 5_000
+MAX_PRECINCTS = 50_000
+MAX_SEGMENTS = 50_000
+JPEG2000_CUT_SHORT = "The JPEG 2000 data is cut short; download or export the file again."
+TOO_SLOW = "The JPEG 2000 image takes too long to read; export the film as PNG."
+_CODING, _COMPONENT, _TILE, _DATA, _END = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
 
 
 def decode_frame(value: memoryview, length: int, tags, syntax: str) -> np.ndarray:
-    """The pixels as they are stored.
+    """The pixels as stored: uint8 or uint16 (H, W), in two's complement, or uint8 (H, W, 3), red first.
 
-    Args:
-        value: The file from the first byte of the pixel data on.
-        length: Of the pixel data as the file says, bytes; 0xFFFFFFFF where it lies in fragments.
-        tags: The elements that describe it.
-        syntax: A key of `SYNTAXES`.
-
-    Returns:
-        uint8 or uint16 (H, W), signed values as their two's complement; or uint8 (H, W, 3) of
-        red, green and blue.
-
-    Raises:
-        ImageError: It is cut short, of a rare depth, or not the image that the elements describe.
+    `value` is the file from the first byte of the pixel data on, `length` its bytes as the file says,
+    0xFFFFFFFF where it lies in fragments; `syntax` is a key of `SYNTAXES`. Raises ImageError if it is cut
+    short, of a rare depth, or not the image that `tags` describe.
     """
     shape, word = _read_shape(tags)
     codec = SYNTAXES[syntax]
@@ -76,11 +74,7 @@ def _read_shape(tags) -> tuple[tuple, np.dtype]:
 
 
 def join_fragments(value: memoryview) -> bytes:
-    """The one frame of encapsulated pixel data, without the table of offsets before it.
-
-    Raises:
-        ImageError: A fragment or the end of the sequence is missing.
-    """
+    """The one frame of encapsulated pixel data, without the table of offsets before it."""
     fragments, at = [], 0
     while at + 8 <= len(value) and len(fragments) <= MAX_FRAGMENTS:
         group, element, length = struct.unpack_from("<HHI", value, at)
@@ -117,13 +111,14 @@ def _decode_rle(frame: bytes, shape: tuple, word: np.dtype) -> np.ndarray:
 
 
 def _decode_jpeg(frame: bytes, codec: str, shape: tuple, tags) -> np.ndarray:
+    expected = shape if len(shape) == 3 else (*shape, 1)
     if codec == "jpeg2k":
         frame = frame[max(0, frame.find(JPEG2000_START)) :]  # without a file of its own around it
-        if read_jpeg2000_size(frame) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
+        if read_jpeg2000_size(frame) != expected:
             raise ImageError(DISAGREES)
         return imagecodecs.jpeg2k_decode(frame)
     header = read_jpeg_header(frame)
-    if (header.height, header.width, header.samples) != (*shape[:2], shape[2] if len(shape) == 3 else 1):
+    if (header.height, header.width, header.samples) != expected:
         raise ImageError(DISAGREES)
     if codec == "jpegls":
         return imagecodecs.jpegls_decode(frame)
@@ -147,24 +142,10 @@ def _clip(pixels: np.ndarray, tags) -> np.ndarray:
     return np.clip(pixels, low, low + 2**stored - 1)
 
 
-JPEG2000_START = b"\xff\x4f\xff\x51"
-MAX_BYTES = 16_000_000  # the slowest decoder of all: 7 MB a second
-MAX_TILES = 5_000
-MAX_PRECINCTS = 50_000
-MAX_SEGMENTS = 50_000
-JPEG2000_CUT_SHORT = "The JPEG 2000 data is cut short; download or export the file again."
-TOO_SLOW = "The JPEG 2000 image takes too long to read; export the film as PNG."
-_CODING, _COMPONENT, _TILE, _DATA, _END = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
-
-
 def read_jpeg2000_size(stream: bytes) -> tuple[int, int, int]:
-    """Height, width and samples per pixel.
+    """Height, width and samples per pixel of a codestream.
 
-    Args:
-        stream: A codestream, from its first byte.
-
-    Raises:
-        ImageError: Its end or one of its tiles is missing, or it is cut into very many parts.
+    Raises ImageError if its end or one of its tiles is missing, or it is cut into very many parts.
     """
     if not stream.startswith(JPEG2000_START) or b"\xff\xd9" not in stream[-4:]:
         raise ImageError(JPEG2000_CUT_SHORT)

@@ -59,16 +59,10 @@ Classification", Mendeley Data, version 2, DOI 10.17632/rscbjbr9sj.2. Licence: C
 def download_chestxray2017(
     data_folder: Path, *, archive: Archive = CHESTXRAY2017, retries: int = 5, wait_s: float = 1.0
 ) -> Path:
-    """Makes `data_folder / "chest_xray"` there and whole; at once if it is already.
+    """Makes `data_folder / "chest_xray"` there and whole, which needs 2.5 GB; at once if it is already.
 
-    The zip is removed after the extraction, unless it was put there by hand.
-
-    Args:
-        data_folder: Made if absent. Needs room for the zip and the films, 2.5 GB.
-        archive, retries, wait_s: As `download_file`.
-
-    Raises:
-        PneumoError: As `download_file`; the disk is too small; or the folder is there without films.
+    The zip is removed after the extraction, unless it was put there by hand. Raises PneumoError as
+    `download_file`, if the disk is too small, or if the folder is there without films.
     """
     folder, zip_path = Path(data_folder) / "chest_xray", Path(data_folder) / archive.name
     if is_whole(folder):
@@ -89,12 +83,9 @@ def download_chestxray2017(
 def download_file(archive: Archive, path: Path, *, retries: int = 5, wait_s: float = 1.0) -> None:
     """Fetches an archive to `path`, going on from `<path>.part` if an earlier run left one.
 
-    Args:
-        retries: Failed tries in a row, without a new byte, after the first one; 0 gives up at once.
-        wait_s: Seconds before the first of them, doubled for each one after.
-
-    Raises:
-        PneumoError: No network, a refusal, or a file other than expected; then `path` does not exist.
+    `retries` failed tries in a row may follow the first one without a new byte, `wait_s` seconds before
+    the first of them, doubled for each one after. Raises PneumoError without network, for a refusal, or for
+    a file other than expected; then `path` does not exist.
     """
     if path.exists():
         _require_checksum(path, archive.sha256, "Move it away or delete it, then run the command again.")
@@ -183,14 +174,11 @@ def extract_films(zip_path: Path, folder: Path) -> None:
         zipfile.ZipFile(zip_path) as archive,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch,
     ):
-        films = [info for info in archive.infolist() if _is_film(info.filename)]
+        inside = [info for info in archive.infolist() if info.filename.startswith("chest_xray/")]
+        films = [info for info in inside if _is_image(info.filename.rpartition("/")[2])]
         for info in tqdm(films, desc="unpacking", unit="film"):
             archive.extract(info, scratch)
         os.rename(Path(scratch) / "chest_xray", folder)
-
-
-def _is_film(name: str) -> bool:
-    return name.startswith("chest_xray/") and _is_image(name.rpartition("/")[2])
 
 
 def _is_image(name: str) -> bool:
@@ -198,11 +186,7 @@ def _is_image(name: str) -> bool:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether the films are there.
-
-    Raises:
-        PneumoError: The folder is there without them, so it may be someone's.
-    """
+    """Whether the films are there; raises PneumoError if only the folder is, for it may be someone's."""
     if not folder.exists():
         return False
     for split in SPLITS[0], SPLITS[2]:  # only mirrors have a `val`

@@ -1,9 +1,7 @@
 """The films in a folder. Every command lists them here, so all of them see the same films.
 
-A folder holds `train`, `val` and `test` with the class folders in each, or these alone, in any case of
-letters, or, where no label is asked for, anything. A folder inside a class folder is a patient. A film is a
-file that is named as an image or begins as one. Links to folders are followed once. What is left out is
-named, what cannot be listed is an error, because films missed in silence make figures wrong.
+A folder inside a class folder is a patient; a film is a file that is named as an image or begins as one.
+What is left out is named, what cannot be listed is an error: films missed in silence make figures wrong.
 """
 
 import os
@@ -34,26 +32,16 @@ _NO_FILM = f"holds no film; expected image files ({', '.join(sorted(IMAGE_SUFFIX
 
 @dataclass(frozen=True)
 class FilmFile:
-    """One film with a label, and what its place and name say about it.
-
-    Attributes:
-        name: Its place below the listed folder, fit to print.
-        split: "train", "val", "test", or "all" where the folder has no splits.
-        label: 0 is NORMAL and 1 is PNEUMONIA.
-        subtype: "normal", "bacterial", "viral" or "unknown".
-        patient: The coarse key: the folder inside the class folder, or `person12`; else one of its own.
-        series: The fine key, `person12 viral`: the number counts within its pathogen only.
-        tells_patient: Whether folder or name tell the patient.
-    """
+    """One film with a label, and what its place and name say about it."""
 
     path: Path
-    name: str
-    split: str
-    label: int
-    subtype: str
-    patient: str
-    series: str
-    tells_patient: bool
+    name: str  # its place below the listed folder, fit to print
+    split: str  # "train", "val", "test", or "all" where the folder has no splits
+    label: int  # 0 is NORMAL and 1 is PNEUMONIA
+    subtype: str  # "normal", "bacterial", "viral" or "unknown"
+    patient: str  # the coarse key: the folder inside the class folder, or `person12`; else one of its own
+    series: str  # the fine key, `person12 viral`: the number counts within its pathogen only
+    tells_patient: bool  # whether folder or name tell the patient
 
 
 @dataclass(frozen=True)
@@ -72,8 +60,7 @@ class Listing:
 def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
     """Files as they are named, folders as all films below them, sorted; and a sentence on what was left out.
 
-    Raises:
-        PneumoError: As `list_folder`, for any folder; also if a path is not there.
+    Raises what `list_folder` does, for any folder, and PneumoError if a path is not there.
     """
     found, strays = [], []
     for path in map(Path, paths):
@@ -92,11 +79,8 @@ def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
 def list_films(folder: Path, split: str | None = None) -> list[FilmFile]:
     """The films of one official split, sorted by name, or all films of a folder without splits.
 
-    Kaggle's `val` folder, 16 films taken from the original training set, is joined to train.
-
-    Raises:
-        PneumoError: As `list_folder`; also if a class of "train" or "test" has no film or, without splits, if
-            there are films of another class.
+    Kaggle's `val` folder, 16 films taken from the original training set, is joined to train. Raises
+    PneumoError as `list_folder`, if a class of a split has no film, or there are films of another class.
     """
     listing = list_folder(folder)
     if split is None:
@@ -118,8 +102,7 @@ def list_films(folder: Path, split: str | None = None) -> list[FilmFile]:
 def list_folder(folder: Path) -> Listing:
     """All films with a label, of the layout in `folder` or in its `chest_xray`, and what lies between them.
 
-    Raises:
-        PneumoError: It holds no film, a folder in it may not be read, or a link in it leads nowhere.
+    Raises PneumoError if it holds no film, a folder in it may not be read, or a link in it leads nowhere.
     """
     folder = Path(folder)
     root, splits = find_root(folder)
@@ -142,8 +125,7 @@ def list_folder(folder: Path) -> Listing:
 def find_root(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """Where the class folders or splits lie, `folder` or its `chest_xray`, and which splits hold a class.
 
-    Raises:
-        PneumoError: There are no class folders.
+    Raises PneumoError if there are no class folders.
     """
     if not folder.is_dir():
         raise PneumoError(

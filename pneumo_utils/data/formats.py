@@ -52,8 +52,8 @@ _LOGGERS = ("PIL", "pydicom")
 class _Silence:
     """A block that several threads may be in: the first one in silences, the last one out restores.
 
-    `warnings.catch_warnings` would leave the filters of one thread behind in another. For as long as
-    anyone is inside, other code of the process is not heard either.
+    `warnings.catch_warnings` would leave the filters of one thread behind in another. While anyone is
+    inside, other code of the process is not heard either.
     """
 
     def __init__(self, silence: Callable[[], Callable[[], None]]):
@@ -107,11 +107,8 @@ def _silence_native() -> Callable[[], None]:
     return restore
 
 
-quiet = _Silence(_silence_python)
-"""`with quiet:` keeps warnings and log records of the image libraries inside."""
-
-quiet_native = _Silence(_silence_native)
-"""`with quiet_native:` keeps what a C library prints on standard error inside (libtiff does)."""
+quiet = _Silence(_silence_python)  # warnings and log records of the image libraries
+quiet_native = _Silence(_silence_native)  # what a C library prints on standard error (libtiff does)
 
 # --- JPEG ------------------------------------------------------------------------------------------------
 
@@ -134,25 +131,18 @@ _FILLER = bytes((37 * index + 90) % 251 for index in range(512))
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """Height and width in pixels, bits per sample, samples per pixel, the number of the marker that says
-    how it is coded, and where the end marker lies."""
-
     height: int
     width: int
-    bits: int
-    samples: int
-    coding: int
-    end: int
+    bits: int  # of a sample
+    samples: int  # of a pixel
+    coding: int  # the number of the marker that says how it is coded
+    end: int  # where the end marker lies
 
 
 def read_jpeg_header(data: bytes) -> JpegHeader:
-    """The header of a JPEG or JPEG-LS stream.
+    """The header of a JPEG or JPEG-LS stream; what follows its end marker plays no part.
 
-    Args:
-        data: The stream from its first byte; what follows its end marker plays no part.
-
-    Raises:
-        ImageError: There is no end marker, no frame, or there are more segments than any film has.
+    Raises ImageError if there is no end marker, no frame, or there are more segments than any film has.
     """
     frame, scans, exif, at = None, 0, 0, 2
     for _ in range(MAX_SEGMENTS):
@@ -192,13 +182,7 @@ def require_all_pixels(
     A decoder that meets the end marker too early fills the rest and says nothing. A baseline decoder fills
     it with the middle grey: where the last block is not all of that, the data reached it. Otherwise the
     film is decoded once more with bytes inserted before the end marker: they change a film that was cut
-    short and no other.
-
-    Args:
-        data: The stream that starts at its first byte.
-        header: Its header.
-        pixels: What it was decoded to, (H, W) or (H, W, C), perhaps at a half, a quarter or an eighth.
-        decode: The way from the stream to `pixels`.
+    short and no other. `pixels` are (H, W) or (H, W, C), perhaps at a half, a quarter or an eighth.
     """
     sides = zip(pixels.shape[:2], (header.height, header.width), strict=True)
     sizes = (max(1, -(-8 * shown // side)) for shown, side in sides)
@@ -233,12 +217,7 @@ def require_few_chunks(data: bytes) -> None:
 
 
 def require_all_rows(data: bytes, grey: np.ndarray) -> None:
-    """Raises ImageError if the last chunk or rows are missing.
-
-    Args:
-        data: The file, which Pillow could read.
-        grey: uint8 (H, W), what it was read to; the data are only counted where the end of it is flat.
-    """
+    """Raises ImageError if the last chunk or rows are missing; counts where the end of `grey` is flat."""
     if _END not in data:
         raise ImageError(PNG_CUT_SHORT)
     if all((row != row[0]).any() for row in grey[-2:]):  # the last pass of an interlaced image skips a row
@@ -278,25 +257,8 @@ MAX_ENTRIES = 500  # a film has about 20
 # None, LZW, JPEG, deflate (two numbers) and PackBits. Others, fax codes among them, end early unnoticed.
 _COMPRESSIONS = frozenset({1, 5, 7, 8, 32946, 32773})
 _JPEG = 7
-# Bytes of a value of each type.
-_SIZES = {
-    1: 1,
-    2: 1,
-    3: 2,
-    4: 4,
-    5: 8,
-    6: 1,
-    7: 1,
-    8: 2,
-    9: 4,
-    10: 8,
-    11: 4,
-    12: 8,
-    13: 4,
-    16: 8,
-    17: 8,
-    18: 8,
-}
+_TYPES = {1: (1, 2, 6, 7), 2: (3, 8), 4: (4, 9, 11, 13), 8: (5, 10, 12, 16, 17, 18)}  # by bytes of a value
+_SIZES = {kind: size for size, kinds in _TYPES.items() for kind in kinds}
 
 
 def require_small_directory(data: bytes) -> None:
@@ -319,12 +281,7 @@ def require_small_directory(data: bytes) -> None:
 
 
 def require_all_strips(tags, data: bytes) -> None:
-    """Raises ImageError if a strip or tile lies outside the file, is cut short, too large or of a rare kind.
-
-    Args:
-        tags: The directory as Pillow read it.
-        data: The file.
-    """
+    """Raises ImageError if a strip or tile is outside the file, cut short, too large or of a rare kind."""
     compression = tags.get(259, 1)
     if compression not in _COMPRESSIONS:
         raise ImageError("The TIFF is compressed in a way that is not read; export the film as PNG.")

@@ -13,25 +13,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from pneumo_utils.config import MAX_BYTES
-from pneumo_utils.data.formats import (
-    MAX_PIXELS,
-    SEVERAL,
-    STRIP_PIXELS,
-    UNREADABLE,
-    JpegHeader,
-    check_count,
-    check_size,
-    map_strips,
-    quiet,
-    quiet_native,
-    read_jpeg_header,
-    require_all_pixels,
-    require_all_rows,
-    require_all_strips,
-    require_few_chunks,
-    require_small_directory,
-    require_small_webp,
-)
+from pneumo_utils.data import formats
+from pneumo_utils.data.formats import MAX_PIXELS, UNREADABLE, JpegHeader, check_count, check_size
 from pneumo_utils.errors import ImageError
 
 READ_VERSION = 1  # part of the cache key: raise it whenever the same file would give other pixels
@@ -51,22 +34,19 @@ _LYING = (5, 6, 7, 8)  # values of the rotation tag
 
 
 def load_image(source, *, image_size: int | None = None) -> np.ndarray:
-    """One image as a grey array.
+    """One image as a grey array, uint8 (H, W) or (image_size, image_size); 0 is black and 255 white.
+
+    Colour becomes its luma, transparent parts become black, more than 8 bits are stretched from the image's
+    own lowest and highest value to 0 and 255, and a camera's rotation tag is obeyed. A DICOM film is shown
+    as `read_dicom` says: through its own window, bone white.
 
     Args:
         source: The file's bytes (bytes, bytearray or memoryview), its path (str or Path), or pixels:
             an array (H, W) of uint8, uint16 or float, or (H, W, 3) or (H, W, 4) of uint8.
         image_size: Side in pixels to which the image is squashed, its aspect given up; None keeps its size.
 
-    Returns:
-        uint8 (H, W), or (image_size, image_size); 0 is black and 255 white. Colour becomes its luma,
-        transparent parts become black, more than 8 bits are stretched from the image's own lowest and
-        highest value to 0 and 255, and a camera's rotation tag is obeyed. A DICOM film is shown as
-        `read_dicom` says: through its own window, bone white.
-
     Raises:
-        ImageError: The image is missing, empty, too large, too small, damaged, cut short, of several
-            frames or of another format; the message says which and what to do.
+        ImageError: The image is not one film that can be read; the message says why and what to do.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
@@ -76,18 +56,11 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
 
 
 class LoadedFilm(NamedTuple):
-    """What a model and its guard see of one image, decoded once.
+    """What a model and its guard see of one image, decoded once."""
 
-    Attributes:
-        squashed: uint8 (S, S), as `load_image` gives it.
-        unsquashed: uint8 (h, w), what it was squashed from: the whole image, or a JPEG at a half, a quarter
-            or an eighth.
-        size: Height and width of the whole image, pixels.
-    """
-
-    squashed: np.ndarray
-    unsquashed: np.ndarray
-    size: tuple[int, int]
+    squashed: np.ndarray  # uint8 (S, S), as `load_image` gives it
+    unsquashed: np.ndarray  # uint8 (h, w), the whole image, or a JPEG at a half, a quarter or an eighth
+    size: tuple[int, int]  # height and width of the whole image, pixels
 
 
 def load_film(source, *, image_size: int) -> LoadedFilm:
@@ -101,11 +74,7 @@ def load_film(source, *, image_size: int) -> LoadedFilm:
 
 
 def read_bytes(source) -> bytes:
-    """The bytes of an image file, from its path or its bytes.
-
-    Raises:
-        ImageError: There is no such file, it is empty, or it has more than `MAX_BYTES`.
-    """
+    """The bytes of an image file; raises ImageError if it is missing, empty, or above `MAX_BYTES`."""
     if isinstance(source, (str, Path)):
         _require_file(source)
         try:
@@ -150,8 +119,7 @@ def find_reader(start: bytes):
 
 
 def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int, int]]:
-    """uint8 (H, W) and the height and width of the whole image; a JPEG much larger than `draft_size` comes at
-    a half, a quarter or an eighth."""
+    """uint8 (H, W) and the whole image's size; a JPEG far above `draft_size` comes at a half, 1/4 or 1/8."""
     if isinstance(source, np.ndarray):
         return _grey_from_array(source), source.shape[:2]
     data = read_bytes(source)
@@ -183,7 +151,7 @@ def _decode_file(data: bytes, draft_size: int | None) -> tuple[np.ndarray, tuple
             "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
         )
     try:
-        with quiet:
+        with formats.quiet:
             return _decode(*_open(reader, data), data, draft_size)
     except ImageError:
         raise
@@ -194,22 +162,21 @@ def _decode_file(data: bytes, draft_size: int | None) -> tuple[np.ndarray, tuple
 
 
 def _open(reader, data: bytes) -> tuple[Image.Image, JpegHeader | None]:
-    """The image, undecoded, and the header of a JPEG; what Pillow would take long or much memory for is
-    refused before it starts."""
+    """The image, undecoded, and the header of a JPEG; what would take Pillow too much is refused before."""
     header = None
     if reader is JpegImageFile:
-        header = read_jpeg_header(data)
+        header = formats.read_jpeg_header(data)
         check_size(header.height, header.width)
     elif reader is PngImageFile:
-        require_few_chunks(data)
+        formats.require_few_chunks(data)
     elif reader is TiffImageFile:
-        require_small_directory(data)
+        formats.require_small_directory(data)
     elif reader is WebPImageFile:
-        require_small_webp(data)
+        formats.require_small_webp(data)
     image = reader(io.BytesIO(data))
     check_size(image.height, image.width)
     if getattr(image, "is_animated", False):
-        raise ImageError(SEVERAL)
+        raise ImageError(formats.SEVERAL)
     if reader is BmpImageFile and image.info.get("compression") in (1, 2):
         # It may skip pixels, and Pillow reads it pixel by pixel in Python.
         raise ImageError("The BMP is run-length coded, which is not read; export the film as PNG.")
@@ -230,12 +197,12 @@ def _decode_stored(image: Image.Image, data: bytes) -> np.ndarray:
     # Pillow turns a TIFF whose 0 is white the right way round if it has 8 bits, but not if it has 16.
     is_white_zero = image.mode == "I;16" and getattr(image, "tag_v2", {}).get(262) == 0
     if isinstance(image, TiffImageFile):
-        require_all_strips(image.tag_v2, data)
-        with quiet_native:
+        formats.require_all_strips(image.tag_v2, data)
+        with formats.quiet_native:
             image.load()
     grey = grey_from_pillow(image)
     if isinstance(image, PngImageFile):
-        require_all_rows(data, grey)
+        formats.require_all_rows(data, grey)
     return 255 - grey if is_white_zero else grey
 
 
@@ -246,7 +213,7 @@ def _decode_jpeg(image: JpegImageFile, header: JpegHeader, data: bytes, draft_si
         return grey_from_pillow(image)
 
     grey = decode_draft(image)
-    require_all_pixels(data, header, grey, lambda data: decode_draft(JpegImageFile(io.BytesIO(data))))
+    formats.require_all_pixels(data, header, grey, lambda d: decode_draft(JpegImageFile(io.BytesIO(d))))
     return grey
 
 
@@ -271,11 +238,10 @@ def _turn_upright(grey: np.ndarray, orientation: int) -> np.ndarray:
 
 def grey_from_pillow(image: Image.Image) -> np.ndarray:
     """uint8 (H, W): colour as its luma, transparent parts black, wide values stretched."""
-    kind = {"F": np.float32, "I": np.int32}.get(
-        image.mode, np.uint16 if image.mode.startswith("I") else np.uint8
-    )
+    kinds = {"F": np.float32, "I": np.int32}
+    kind = kinds.get(image.mode, np.uint16 if image.mode.startswith("I") else np.uint8)
     values = np.empty((image.height, image.width), kind)
-    rows = max(1, STRIP_PIXELS // image.width)
+    rows = max(1, formats.STRIP_PIXELS // image.width)
     for top in range(0, image.height, rows):
         strip = image.crop((0, top, image.width, min(top + rows, image.height)))
         values[top : top + rows] = np.asarray(strip if kind is not np.uint8 else _to_luma(strip))
@@ -291,13 +257,11 @@ def _to_luma(image: Image.Image) -> Image.Image:
 
 
 def stretch(values: np.ndarray) -> np.ndarray:
-    """uint8 of the same shape (H, W): the lowest value becomes 0, the highest 255; a single value 0.
-
-    Raises:
-        ImageError: A value is NaN or infinite.
-    """
+    """uint8 (H, W): the lowest value becomes 0, the highest 255; raises ImageError for NaN and infinity."""
     low, high = float(values.min()), float(values.max())
     if not np.isfinite(high - low):  # one NaN or infinity anywhere ends in this difference
         raise ImageError("The image has values that are not finite numbers; replace them before the export.")
     scale = (high - low) or 1.0
-    return map_strips(lambda v: ((v.astype(np.float64) - low) / scale * 255).round(), values, np.uint8)
+    return formats.map_strips(
+        lambda v: ((v.astype(np.float64) - low) / scale * 255).round(), values, np.uint8
+    )

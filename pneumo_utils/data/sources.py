@@ -23,24 +23,18 @@ from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 
 MAX_DAMAGED_SHARE = 0.05
 NUM_PHANTOMS = {"train": 1500, "test": 400}
+MNIST_SIZES = (28, 64, 128, 224)
+PROBE_TIMEOUT_S = 6
 GET_FULL_SET = "The full set comes with `pneumo data download`, or by setting PNEUMO_DATA to its folder."
 
 
 @dataclass(frozen=True)
 class DataChoice:
-    """Which source is taken, where it lies (None for phantoms) and why, in a sentence.
+    """Which source is taken, and where its films lie."""
 
-    Attributes:
-        source: "chestxray2017", "pneumoniamnist", "synthetic", or "folder" for films of elsewhere, which
-            can be judged and not trained on.
-        folder: Where its files lie; None for phantoms, which are made.
-        sentence: What was taken, what was left out of a folder, and how to get the full set where it is not
-            that.
-    """
-
-    source: str
-    folder: Path | None
-    sentence: str
+    source: str  # a key of `SOURCES`; "folder" is films of elsewhere, to be judged and not trained on
+    folder: Path | None  # None for phantoms
+    sentence: str  # what was taken, what was left out, and how to get the full set where it is not that
 
 
 def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataChoice:
@@ -50,11 +44,7 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
     folders. "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
     cached PneumoniaMNIST, else downloads PneumoniaMNIST at 64 px, else, without network, phantoms.
 
-    Returns:
-        The choice. Nothing has been read yet; a download has been made where "auto" needed one.
-
-    Raises:
-        PneumoError: A folder that was named is not there, has another layout, or cannot be listed whole.
+    Raises PneumoError if a named folder is not there, has another layout, or cannot be listed whole.
     """
     folders = folders or default_folders()
     if data == "auto":
@@ -65,7 +55,11 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
         return DataChoice("synthetic", None, "Data: SYNTHETIC phantoms, as asked for.")
     if data == "pneumoniamnist":
         return DataChoice("pneumoniamnist", folders.data / "medmnist", "Data: PneumoniaMNIST, as asked for.")
-    folder = folders.data / "chest_xray" if data == "chestxray2017" else _find_folder(data, folders)
+    if data == "chestxray2017":
+        folder = folders.data / "chest_xray"
+    else:
+        folder = Path(data).expanduser()
+        folder = folder if folder.exists() else folders.root / folder  # an absolute one stays as it is
     folder, splits = find_root(folder)
     if splits and not {"train", "test"} <= set(splits):
         raise PneumoError(
@@ -78,12 +72,6 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
         return DataChoice("chestxray2017", folder, sentence)
     sentence = f"Data: the films of the folder {folder.name}, to be judged. {left_out}".strip()
     return DataChoice("folder", folder, sentence)
-
-
-def _find_folder(data: str, folders: Folders) -> Path:
-    """A relative path is looked up from where we are, then from the project's folder."""
-    path = Path(data).expanduser()
-    return path if path.is_absolute() or path.exists() else folders.root / path
 
 
 def _choose_automatically(folders: Folders) -> DataChoice:
@@ -103,22 +91,11 @@ def _choose_automatically(folders: Folders) -> DataChoice:
 def load_split(
     choice: DataChoice, split: str, *, image_size: int, folders: Folders | None = None
 ) -> XrayDataset:
-    """The films of one split.
+    """The films of one split at `image_size` pixels, 32 to 512; in short mode a few hundred.
 
     Validation is cut from the official train split, grouped by patient; PneumoniaMNIST brings its own
-    validation films, and no patients.
-
-    Args:
-        choice: What `choose_data` returned.
-        split: "train", "val" or "test".
-        image_size: Height and width, pixels, 32 to 512.
-
-    Returns:
-        Films of both classes; of one or both where the source is "folder". In short mode a few hundred.
-
-    Raises:
-        UsageError: There is no such split, or the source has none.
-        PneumoError: The films cannot be had, or a class has none.
+    validation films, and no patients. Only the source "folder" may have films of one class alone.
+    Raises UsageError if there is no such split, PneumoError if the films cannot be had or a class has none.
     """
     if split not in SPLITS:
         raise UsageError(f"The split is {split!r}; expected one of {', '.join(SPLITS)}.")
@@ -174,8 +151,7 @@ def read_films(
 ) -> XrayDataset:
     """Decodes films, several at a time, squashed to squares; those that cannot be read are in `skipped`.
 
-    Raises:
-        PneumoError: More than `MAX_DAMAGED_SHARE` of the films are damaged.
+    Raises PneumoError if more than `MAX_DAMAGED_SHARE` of the films are damaged.
     """
     films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
     images = make_films(len(films), image_size, image_size)
@@ -230,10 +206,6 @@ def _cut(official: XrayDataset, split: str) -> XrayDataset:
     return train if split == "train" else val
 
 
-MNIST_SIZES = (28, 64, 128, 224)
-PROBE_TIMEOUT_S = 6
-
-
 def is_reachable() -> bool:
     """Whether PneumoniaMNIST's server answers, known within a few seconds."""
     import requests
@@ -266,9 +238,7 @@ def _find_file(folder: Path, size: int) -> Path:
 def download(folder: Path, size: int) -> None:
     """Fetches one file of PneumoniaMNIST, checked by `medmnist` against its published MD5.
 
-    Raises:
-        UsageError: There is no such size.
-        PneumoError: There is no network, or the file is not the published one.
+    Raises UsageError if there is no such size, PneumoError without network or for another file.
     """
     if size not in MNIST_SIZES:
         raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, MNIST_SIZES))}.")

@@ -73,19 +73,13 @@ class Patient:
 def make_phantoms(
     num_films: int, *, image_size: int = 64, split: str = "train", seed: int = 0
 ) -> XrayDataset:
-    """Draws labelled films; on one machine the same arguments give the same bytes.
+    """Draws labelled films, 1 to 3 a patient; on one machine the same arguments give the same bytes.
 
     Args:
         num_films: 8 to 1000000; 8 are sure to hold both classes. Film i is the same however many are drawn.
         image_size: Height and width, pixels, 32 to 512. The size does not change what is drawn.
         split: "train", "val" or "test"; no two splits share a patient.
-        seed: 0 to 4294967295.
-
-    Returns:
-        The films in order of patient, 1 to 3 a patient, source "synthetic".
-
-    Raises:
-        UsageError: An argument is out of its range.
+        seed: 0 to 4294967295. What is out of its range raises UsageError.
     """
     _check(num_films, image_size=image_size, split=split, seed=seed)
     rows, images = [], np.empty((num_films, image_size, image_size), np.uint8)

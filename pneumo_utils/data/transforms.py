@@ -15,31 +15,15 @@ GREY_MEAN, GREY_STD = 0.449, 0.226
 
 @dataclass(frozen=True)
 class EvalTransform:
-    """The fixed way from a film to the network's input; kept in the checkpoint by its values.
+    """The fixed way from a film to the network's input; all who answer use the checkpoint's own."""
 
-    Validation, test, the command line and the widget all use the checkpoint's own.
-
-    Attributes:
-        image_size: Height and width of the input, pixels.
-        name: The preset's name.
-        mean: Subtracted from grey levels in 0 to 1.
-        std: Divides them afterwards, above 0.
-    """
-
-    image_size: int
+    image_size: int  # height and width of the input, pixels
     name: str = "grey"
-    mean: float = GREY_MEAN
-    std: float = GREY_STD
+    mean: float = GREY_MEAN  # subtracted from grey levels in 0 to 1
+    std: float = GREY_STD  # divides them afterwards, above 0
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Scales and normalises films.
-
-        Args:
-            images: uint8 (B, H, W), 0 to 255.
-
-        Returns:
-            float32 (B, 1, image_size, image_size), about -2 to 2.4.
-        """
+        """uint8 (B, H, W) to float32 (B, 1, S, S), about -2 to 2.4; S is `image_size`."""
         return self.normalise(self.to_grey_levels(images))
 
     def to_grey_levels(self, images: torch.Tensor) -> torch.Tensor:
