@@ -15,8 +15,7 @@ from dicom_files import write as write_dicom
 
 from pneumo_utils.audit.checks import summarise
 from pneumo_utils.audit.facts import read_facts
-from pneumo_utils.audit.findings import make_findings
-from pneumo_utils.audit.page import build_page, choose_marked, format_json, format_text
+from pneumo_utils.audit.findings import build_page, choose_marked, format_json, format_text, make_findings
 from pneumo_utils.cli import main
 from pneumo_utils.plots.films import plot_spread
 

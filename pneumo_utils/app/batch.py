@@ -27,12 +27,9 @@ def predict_files(
     batch_size: int = BATCH_SIZE,
     num_readers: int = NUM_READERS,
 ) -> Iterator[Prediction]:
-    """Answers for files, one after the other, however many there are.
+    """Answers for files, in their order, however many; what cannot be read is rejected.
 
     The films of the next two batches are read, by threads, while one is answered; no more are ever held.
-
-    Yields:
-        One prediction a file, in the order of the paths; what cannot be read is rejected.
     """
     waiting = deque()
 
@@ -63,11 +60,7 @@ def _format_rows(rows: Iterable[Iterable]) -> str:
 
 
 def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
-    """Paths of the films that a file of answers has a row for already; a row that was cut short is taken out.
-
-    Args:
-        path: A file that `append_answers` wrote; need not be there.
-        model: Whose answers they must be, decided at `threshold`.
+    """The films that a file of `append_answers` has rows for, if any; a row that was cut short is taken out.
 
     Raises:
         UsageError: The file holds something else, or answers of another model or threshold.
@@ -101,11 +94,7 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
     """Adds rows to a file of answers, each as soon as it is there; the file is made if absent.
 
     Returns:
-        How many rows were added by what they say: a class name, "refer" (also counted under its class) or
-        "rejected".
-
-    Raises:
-        PneumoError: The file cannot be written.
+        How many were added of each class, "refer" (also counted under its class) and "rejected".
     """
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
     with _name_failure(path):

@@ -1,7 +1,6 @@
 """Answers as HTML: a card, a table of many, a page for one film.
 
-Card and table are strings: they come with every film, and Jinja2 takes longer to load than a model to answer.
-The page, made when it is asked for, is a template.
+Card and table come with every film and are strings: Jinja2 takes longer to load than a model to answer.
 """
 
 from html import escape
@@ -21,7 +20,6 @@ COLOUR_BY_CALL = {REFER: "#8d5300", "Rejected": "#52606d"} | dict(
     zip(CLASS_NAMES, CLASS_COLOURS, strict=True)
 )
 STYLE = f"<style>{(Path(__file__).parent / 'front' / 'answer_card.css').read_text(encoding='utf-8')}</style>"
-"""What cards and tables need to be seen with."""
 
 
 def name_call(prediction: Prediction) -> str:
@@ -32,11 +30,7 @@ def name_call(prediction: Prediction) -> str:
 
 
 def make_card(prediction: Prediction, *, refer_range: tuple[float, float] | None) -> str:
-    """One answer as HTML that needs `STYLE`; text from outside is escaped.
-
-    Args:
-        refer_range: Probabilities that go to a person; None where the model has no band.
-    """
+    """One answer as HTML that needs `STYLE`; `refer_range` is None where the model has no refer band."""
     call = name_call(prediction)
     if prediction.status == "rejected":
         body = f"<p>{escape(prediction.reason)}</p>"
@@ -108,12 +102,7 @@ def make_answer_table(predictions: list[Prediction]) -> str:
 def build_film_page(
     prediction: Prediction, picture: np.ndarray | None, saliency: np.ndarray | None, checkpoint: Checkpoint
 ) -> str:
-    """The page of one film, with everything inside it.
-
-    Args:
-        picture, saliency: uint8 (H, W) and float (S, S) of 0 to 1; None where the film was rejected.
-        checkpoint: The model that answered.
-    """
+    """The page of one film: uint8 (H, W) and float (S, S) of 0 to 1, both None where it was rejected."""
     from pneumo_utils.report.html import render
 
     refer_range = find_refer_range(checkpoint.refer_limits, prediction.threshold)
@@ -140,11 +129,7 @@ def colour_saliency(saliency: np.ndarray) -> np.ndarray:
 
 
 def blend(picture: np.ndarray, saliency: np.ndarray, *, opacity: float = 0.6) -> np.ndarray:
-    """A film, uint8 (H, W), under the colours of its map, float (S, S) of 0 to 1: uint8 (H, W, 3).
-
-    Args:
-        opacity: Of the colour where the map is 1, 0 to 1.
-    """
+    """A film, uint8 (H, W), under the colours of its map, float (S, S) of 0 to 1: uint8 (H, W, 3)."""
     film = Image.fromarray(picture).convert("RGBA")
     colours = Image.fromarray(colour_saliency(saliency)).resize(film.size, Image.Resampling.BILINEAR)
     colours.putalpha(colours.getchannel("A").point(lambda alpha: round(opacity * alpha)))

@@ -1,7 +1,6 @@
 """Jupyter's side: a server extension that keeps films out of notebooks, and the panel as a page.
 
-Every Jupyter server of the environment imports this module when it starts, so what is heavy is imported where
-it is used.
+Every Jupyter server of the environment imports this module, so what is heavy is imported where it is used.
 """
 
 import os
@@ -10,16 +9,12 @@ import sys
 from pneumo_utils.config import MAX_BYTES, Folders, default_folders
 from pneumo_utils.errors import UsageError
 
-MAX_MESSAGE_BYTES = 2 * MAX_BYTES
-"""An upload button sends a file as one message; in base64 it is a third longer."""
+MAX_MESSAGE_BYTES = 2 * MAX_BYTES  # an upload button sends a file as one message, in base64
 _LIMIT = "websocket_max_message_size"
 
 
 def drop_widget_state(model: dict, **_) -> None:
-    """Takes the state of widgets out of a notebook, of Jupyter's contents API, that is about to be saved.
-
-    Whatever the reader's own settings say; notebooks that do not use `pneumo_utils` stay as they are.
-    """
+    """Takes the state of widgets out of a notebook that uses `pneumo_utils` and is about to be saved."""
     content = model.get("content")
     if model["type"] != "notebook" or not content:
         return
@@ -28,10 +23,7 @@ def drop_widget_state(model: dict, **_) -> None:
 
 
 def let_large_films_through(settings: dict) -> None:
-    """Lifts a limit on one message, of a Tornado application's settings, to `MAX_MESSAGE_BYTES` or more.
-
-    Tornado's own limit is 10 MiB, beyond which the connection ends without a word.
-    """
+    """Lifts Tornado's limit on a message, 10 MiB, beyond which the connection ends without a word."""
     settings[_LIMIT] = max(MAX_MESSAGE_BYTES, settings.get(_LIMIT, 0))
 
 
@@ -63,11 +55,7 @@ display(build_app_panel().box)"""
 
 
 def serve(*, port: int, open_browser: bool) -> None:
-    """Serves the panel on this computer alone until it is stopped; this process becomes Voila.
-
-    Raises:
-        UsageError: Voila is not installed.
-    """
+    """Serves the panel on this computer alone until it is stopped; this process becomes Voila."""
     from importlib.util import find_spec
 
     import nbformat

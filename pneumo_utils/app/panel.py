@@ -24,7 +24,6 @@ _NOTICE = (
 
 
 def _line(*parts, align_items: str = "center") -> widgets.Box:
-    """Widgets beside each other, as many as fit."""
     layout = {"flex_flow": "row wrap", "align_items": align_items, "width": "100%"}
     return widgets.Box(parts, layout=widgets.Layout(**layout))
 
@@ -38,13 +37,7 @@ def _size(width: str) -> widgets.Layout:
 
 
 class Controls:
-    """All widgets of the panel; `box` shows them.
-
-    Args:
-        models, samples: Names to choose from.
-        on_films: As `DropZone` takes it.
-        make_table, make_page: As `SaveButton` takes them, for all answers and for the film that is shown.
-    """
+    """All widgets of the panel; `box` shows them."""
 
     def __init__(self, *, models: list[str], samples: list[str], on_films, make_table, make_page):
         labelled = {"style": {"description_width": "initial"}, "layout": _size("22em")}
@@ -102,11 +95,7 @@ class Controls:
 
 
 class FilmPanel:
-    """A film reader with a face; `box` is the widget to display, and `controls` has all of them.
-
-    Args:
-        samples: Films to try by name, as `load_image` takes them.
-    """
+    """A film reader with a face: `box` is the widget to display; `samples` are films to try, by name."""
 
     def __init__(self, reader: FilmReader, *, samples: dict[str, object] | None = None):
         self.reader, self.samples = reader, samples or {}
@@ -166,8 +155,6 @@ class FilmPanel:
     def _say(self, text: str) -> None:
         self.controls.status.value += f"<p style='margin: 0; line-height: 1.4'>{escape(text)}</p>"
 
-    # What people ask for
-
     def _take_upload(self) -> None:
         films = uploads.read_upload(self.controls.upload)
         uploads.clear_upload(self.controls.upload)
@@ -217,8 +204,6 @@ class FilmPanel:
         self.reader.clear()
         self._show_readings()
 
-    # The work
-
     def _read_films(self, films: list[tuple[str, object]]) -> None:
         taken = self._count(map(self._read, films), len(films))
         first = next((reading for reading in taken if reading is not None), None)
@@ -234,15 +219,12 @@ class FilmPanel:
             return None
 
     def _count(self, steps: Iterable, total: int) -> list:
-        """Goes through steps and moves the progress bar with each."""
         progress, done = self.controls.progress, []
         progress.value, progress.max = 0, max(1, total)
         for step in steps:
             done.append(step)
             progress.value += 1
         return done
-
-    # What people see
 
     def _show_everything(self, place: int | None = None) -> None:
         self.controls.point.options = [*self.reader.points, OWN_POINT]
@@ -256,7 +238,6 @@ class FilmPanel:
         self.controls.threshold.value = threshold
 
     def _show_readings(self, place: int | None = None) -> None:
-        """The table of all films and the one at `place`; the first if None."""
         readings, controls = self.reader.readings, self.controls
         controls.chosen.options = [(f"{n}. {r.name}", n - 1) for n, r in enumerate(readings, start=1)]
         controls.chosen.value = (place or 0) if readings else None
@@ -287,8 +268,6 @@ class FilmPanel:
     def _find_chosen(self) -> Reading | None:
         place = self.controls.chosen.value
         return None if place is None else self.reader.readings[place]
-
-    # Files to save
 
     def _make_table_file(self) -> tuple[str, str, bytes]:
         return "answers.csv", "text/csv", self.reader.make_table().encode("utf-8", "replace")

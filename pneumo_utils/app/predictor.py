@@ -18,29 +18,19 @@ from pneumo_utils.models.shipped import ShippedWeights, open_session
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one film.
-
-    Attributes:
-        status: "ok" or "rejected"; a rejected film has a reason, and no label and no probability.
-        probability: P(pneumonia), 0 to 1; the label is PNEUMONIA from the threshold on.
-        refer: Whether a person should decide, since the probability lies in the refer band (reject option);
-            None where rejected, or where the model has no band.
-        trained_on: The dataset that the model learnt from.
-        warnings: What makes the answer doubtful, in sentences.
-        time_s: Wall time from bytes to answer, seconds.
-    """
+    """The answer for one film."""
 
     path: str
-    status: str
+    status: str  # "ok", or "rejected" for a reason, without label and probability
     label: str | None
-    probability: float | None
+    probability: float | None  # P(pneumonia), 0 to 1; the label is PNEUMONIA from the threshold on
     threshold: float
-    refer: bool | None
+    refer: bool | None  # it lies in the refer band (reject option); None where rejected, or without a band
     model: str
     trained_on: str
     warnings: list[str]
     reason: str | None
-    time_s: float
+    time_s: float  # wall time from bytes to answer, seconds
 
     def to_dict(self) -> dict:
         """Plain values, for JSON."""
@@ -75,11 +65,7 @@ class TorchEngine:
 
 
 class OnnxEngine:
-    """ONNX Runtime on the CPU, without torch, for a model that ships.
-
-    Raises:
-        PneumoError: The model's files are damaged.
-    """
+    """ONNX Runtime on the CPU, without torch, for a model that ships; PneumoError if it is damaged."""
 
     def __init__(self, checkpoint: Checkpoint):
         weights = checkpoint.state
@@ -102,7 +88,7 @@ class OnnxEngine:
 
 
 def make_engine(checkpoint: Checkpoint) -> OnnxEngine | TorchEngine:
-    """ONNX Runtime for a model that ships, torch for any other; raises as `OnnxEngine` does."""
+    """ONNX Runtime for a model that ships, torch for any other."""
     if isinstance(checkpoint.state, ShippedWeights):
         return OnnxEngine(checkpoint)
     return TorchEngine(checkpoint)
@@ -110,17 +96,11 @@ def make_engine(checkpoint: Checkpoint) -> OnnxEngine | TorchEngine:
 
 @dataclass(frozen=True)
 class Film:
-    """What was read from one source, before a model has seen it.
-
-    Attributes:
-        input: uint8 (S, S), squashed to the model's input size; None where it was rejected, for a reason.
-        warnings: What the guard has to say, in sentences.
-        time_s: Wall time of the reading, seconds.
-    """
+    """What was read from one source, before a model has seen it."""
 
     name: str
-    input: np.ndarray | None
-    warnings: list[str]
+    input: np.ndarray | None  # uint8 (S, S), squashed; None where it was rejected, for a reason
+    warnings: list[str]  # of the guard, in sentences
     reason: str | None
     time_s: float
 
@@ -128,13 +108,7 @@ class Film:
 class Predictor:
     """A trained model, loaded once, that answers for any number of films.
 
-    Args:
-        checkpoint: The model with its transform, temperature, thresholds and refer band.
-        screening: Decide at the threshold that misses few pneumonias, not at the balanced one.
-
-    Raises:
-        UsageError: The checkpoint has no screening threshold.
-        PneumoError: The files of a model that ships are damaged.
+    With `screening` it decides at the threshold that misses few pneumonias; UsageError if there is none.
     """
 
     def __init__(self, checkpoint: Checkpoint, *, screening: bool = False):
@@ -190,11 +164,7 @@ class Predictor:
         ]
 
     def explain(self, film: Film) -> np.ndarray:
-        """The saliency of a film that was not rejected: its Grad-CAM for pneumonia, as the model answers.
-
-        Returns:
-            float32 (S, S), 0 to 1; see `compute_saliency`.
-        """
+        """The Grad-CAM for pneumonia, float32 (S, S) of 0 to 1, of a film that was not rejected."""
         from pneumo_utils.evaluation.saliency import compute_saliency
 
         settings = {"transform": self.checkpoint.transform, "flip_average": self.checkpoint.flip_average}

@@ -1,7 +1,6 @@
 """Batch inference beyond one machine: what `batch.predict_files` does, shared out by Ray Data.
 
-A task is a few batches of paths; an actor, one a CPU, reads and answers them. Tasks and answers travel as
-JSON, which keeps every number, None and name as it is, whatever the name's encoding.
+An actor, one a CPU, answers a few batches a task. All travels as JSON, which keeps every name as it is.
 """
 
 import json
@@ -17,24 +16,21 @@ from pneumo_utils.app.batch import BATCH_SIZE, predict_files
 from pneumo_utils.app.predictor import Prediction, Predictor
 from pneumo_utils.errors import PneumoError, UsageError, first_line
 
-FILMS_PER_TASK = 4 * BATCH_SIZE
-"""Whole batches, so that a film shares its batch with the same films as in `predict_files`."""
+FILMS_PER_TASK = 4 * BATCH_SIZE  # whole batches, of the same films as in `predict_files`
 RAY_HINT = 'Install it with `pip install "pneumo-utils[ray]"`.'
 
 
 def predict_files_on_ray(
     predictor: Predictor, paths: Iterable[Path], *, films_per_task: int = FILMS_PER_TASK
 ) -> Iterator[Prediction]:
-    """The answers of `predict_files`, computed by the actors of a Ray cluster, each with a task at a time.
+    """The answers of `predict_files`, computed by the actors of a Ray cluster.
 
     It uses the Ray that runs in this process, else the cluster that `RAY_ADDRESS` names, else one that it
-    starts on this machine; what it started or joined it leaves at the end. Every machine needs this package
-    and sees the films under the same path. The model is handed to the actors from here.
+    starts here and ends. Every machine needs this package and sees the films under the same path.
 
     Raises:
         UsageError: Ray is not installed.
-        PneumoError: While answers are taken: no cluster answers, an actor is lost, or a machine does not see
-            a film that this one sees.
+        PneumoError: While answers are taken: no cluster answers, an actor is lost, or a film is not seen.
     """
     try:
         import ray.data

@@ -17,39 +17,25 @@ from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import find_refer_range
 
 MAX_FILMS = 100
-SHOWN_SIDE = 800
-"""Longest side of a film as it is shown, pixels."""
+SHOWN_SIDE = 800  # pixels, the longest side of a film as it is shown
 
 
 @dataclass
 class Reading:
-    """One film that was handed in.
-
-    Attributes:
-        source: What `load_image` takes; kept in memory to be asked about again, never written anywhere.
-        film: As the model sees it; `prediction` is its answer at the reader's threshold.
-        picture: uint8 (H, W), the film as it is shown, at most `SHOWN_SIDE`; None where it was rejected.
-        saliency: float32 (S, S), 0 to 1; None until it was asked for.
-    """
+    """One film that was handed in."""
 
     name: str
-    source: object
-    prediction: Prediction
+    source: object  # what `load_image` takes, to be asked about again; never written anywhere
+    prediction: Prediction  # at the reader's threshold
     film: Film
-    picture: np.ndarray | None
-    saliency: np.ndarray | None = None
+    picture: np.ndarray | None  # uint8 (H, W), as it is shown; None where it was rejected
+    saliency: np.ndarray | None = None  # float32 (S, S), 0 to 1; None until it was asked for
 
 
 class FilmReader:
     """A choice of models and the films that one person has handed in.
 
-    Args:
-        models: A checkpoint by name, loaded when it is first chosen; the first is chosen at the start.
-        max_films: At most so many films are kept; earlier ones are let go.
-
-    Attributes:
-        predictor: The model that answers, called `model_name`.
-        readings: The films, in the order they came, all decided at `threshold`.
+    A model is loaded when it is first chosen, the first at the start. The last `max_films` films are kept.
     """
 
     def __init__(self, models: dict[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
@@ -72,11 +58,7 @@ class FilmReader:
         return find_refer_range(self.predictor.checkpoint.refer_limits, self.threshold)
 
     def choose_model(self, name: str) -> None:
-        """Takes another model at its balanced threshold; `answer_again` asks it about the films.
-
-        Raises:
-            PneumoError: It cannot be loaded; the old one stays.
-        """
+        """Takes another model at its balanced threshold; the old one stays where it cannot be loaded."""
         self.predictor, self.model_name = self._load(name), name
         self.threshold = self.predictor.checkpoint.threshold
 
@@ -105,11 +87,9 @@ class FilmReader:
         return reading.saliency
 
     def clear(self) -> None:
-        """Lets all films go."""
         self.readings = []
 
     def make_table(self) -> str:
-        """All answers as CSV."""
         return format_answers(reading.prediction for reading in self.readings)
 
     def make_page(self, reading: Reading) -> str:

@@ -19,18 +19,13 @@ from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.models.registry import MODELS
 from pneumo_utils.models.shipped import list_shipped, load_shipped
 
-PHANTOM_SIZE = 256
-"""Height and width of the phantoms, pixels."""
+PHANTOM_SIZE = 256  # pixels
 _ACCEPT = ",".join(sorted(IMAGE_SUFFIXES))
 _FRONT = Path(__file__).parent / "front"
 
 
 class DropZone(anywidget.AnyWidget):
-    """An area that takes films by drag and drop or by a click, also while the kernel works.
-
-    Args:
-        on_films: Called with (name, content) of each file once all of a drop have arrived.
-    """
+    """An area that takes films by drag and drop or by a click, (name, content) of a drop at once."""
 
     _esm = _FRONT / "drop_zone.js"
     _css = _FRONT / "front.css"
@@ -69,22 +64,13 @@ class FilmView(anywidget.AnyWidget):
         self.on_msg(lambda _widget, message, _buffers: self.send(*self._shown))  # a view has just appeared
 
     def show(self, name: str, film: bytes | None, saliency: bytes | None = None) -> None:
-        """Shows a film, the bytes of a JPEG or PNG file, with its name for readers who do not see.
-
-        Args:
-            film: None shows nothing.
-            saliency: The bytes of a PNG file with transparency, stretched over the film.
-        """
+        """Shows a film, the bytes of a JPEG or PNG file or None, and its map, a PNG, stretched over it."""
         self._shown = {"kind": "show", "name": name}, [part for part in (film, saliency) if part]
         self.send(*self._shown)
 
 
 class SaveButton(anywidget.AnyWidget):
-    """A button that has the browser save a file which is made when it is pressed.
-
-    Args:
-        make_file: Gives the file's name, its MIME type and its content; None saves nothing.
-    """
+    """A button that makes a file (name, MIME type, content; or None) and has the browser save it."""
 
     _esm = _FRONT / "save_button.js"
     _css = _FRONT / "front.css"
@@ -134,15 +120,11 @@ def clear_upload(upload: widgets.FileUpload) -> None:
 
 
 def is_colab() -> bool:
-    """Whether this runs on Google Colab."""
     return "google.colab" in sys.modules
 
 
 def upload_on_colab() -> list[tuple[str, bytes]]:
-    """(name, content) of each file from Colab's own dialogue, which takes large files that its widget loses.
-
-    The copies that Colab leaves on its disk are removed.
-    """
+    """(name, content) of each file from Colab's own dialogue, which takes large files; leaves no copies."""
     from google.colab import files
 
     found = list(files.upload().items())
@@ -162,11 +144,7 @@ def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
 
 
 def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
-    """Films to try, `num_each` of each class: validation films whose files are there, or synthetic phantoms.
-
-    Returns:
-        By name, with the label that the dataset gives: paths or arrays, as `load_image` takes them.
-    """
+    """Films to try by name, paths or arrays: `num_each` of each class, validation films or phantoms."""
     if choice.source != "chestxray2017":
         films = make_phantoms(8 * num_each, image_size=PHANTOM_SIZE, split="test")
         return {

@@ -29,15 +29,7 @@ SUFFIXES = {
 
 
 def summarise(table: AuditTable) -> dict:
-    """All figures of an audit, fit for JSON.
-
-    Args:
-        table: From `read_facts`.
-
-    Returns:
-        folder, num_films, num_readable, counts, patients, duplicates, classes, files and shortcuts. A
-        figure that cannot be had is None; the reason stands beside it.
-    """
+    """All figures of an audit, fit for JSON; one that cannot be had is None, with the reason beside it."""
     films = table.readable
     return {
         "folder": str(table.folder).encode(errors="replace").decode(),
@@ -70,18 +62,14 @@ def compare_patients(films: pd.DataFrame) -> dict:
     """Patients of each split and those that two splits share, under both keys.
 
     Only films whose name or folder tells a patient are counted. The coarse key is the number alone
-    (`person12`), the fine key the number and the pathogen (`person12 viral`).
-
-    Returns:
-        named_films; for "coarse" and "fine", num_patients by split and shared by pair of splits, with the
-        count, the classes and the patients, both None if no name tells; reason, empty unless so.
+    (`person12`), the fine key the number and the pathogen (`person12 viral`); None if no name tells.
     """
     named = films[films["tells_patient"]]
     if named.empty:
         reason = "No file name has a form that tells the patient, and there are no folders of patients."
         return {"named_films": 0, "coarse": None, "fine": None, "reason": reason}
-    coarse, fine = _compare_key(named, "patient"), _compare_key(named, "series")
-    return {"named_films": len(named), "coarse": coarse, "fine": fine, "reason": ""}
+    keys = {"coarse": _compare_key(named, "patient"), "fine": _compare_key(named, "series")}
+    return {"named_films": len(named), **keys, "reason": ""}
 
 
 def _compare_key(named: pd.DataFrame, key: str) -> dict:
@@ -95,11 +83,9 @@ def _compare_key(named: pd.DataFrame, key: str) -> dict:
 
 
 def describe_identical(films: pd.DataFrame) -> dict:
-    """Groups of readable films with identical pixels.
+    """Groups of readable films with identical pixels; names of those that cross a border come first.
 
-    Returns:
-        Counts of groups and films; of groups within each split, across splits, classes and patients (by
-        the fine key, where the names tell); and the names of each group, those that cross a border first.
+    Patients are told apart by the fine key, where the names tell.
     """
     repeated = films[films.duplicated("pixel_hash", keep=False)]
     told = repeated["series"].where(repeated["tells_patient"])  # what is missing is not counted
@@ -143,31 +129,26 @@ def describe_near(films: pd.DataFrame) -> dict:
     }
 
 
-MAX_DISTANCE = 12
-"""Bits of 64 in which the perceptual hashes of a candidate pair may differ."""
-MIN_CORRELATION = 0.85
-"""Correlation of the fine detail from which a candidate counts as a near-duplicate."""
+MAX_DISTANCE = 12  # bits of 64 in which the perceptual hashes of a candidate pair may differ
+MIN_CORRELATION = 0.85  # of the fine detail, from which a candidate counts as a near-duplicate
 DETAIL_SIGMA = 3.0  # thumbnail pixels; what is smoother than this all chest films share
 
 
 def find_near(films: pd.DataFrame) -> pd.DataFrame:
     """Pairs of readable films that look the same and have other pixels, the most alike first.
 
-    Chest films look alike, so a hash alone drowns the reader: of the 17 million pairs of the 5,840 films
-    of ChestXRay2017, tens of thousands lie within 10 bits and all but a few show different children. So
-    the hash (imagehash's `phash`) only proposes, within 12 bits, and the fine detail of the thumbnails
-    decides: ribs, vessels and markers, with all that is smooth taken out. On those films the highest
-    correlations of pairs with different pixels are 0.86 (two files of different number which look like
-    two exposures of one child), 0.80 and 0.79; hence the limit of 0.85. Of 300 of these films changed on
-    purpose, saving at JPEG quality 30, halving the size, gamma 0.7 to 1.4, and an added line of text are
-    all found; so are nearly all with 1 % cropped or turned by 1 degree, and fewer with 2 % cropped.
-    Mirrored, inverted, strongly cropped or padded copies are not found.
+    Chest films look alike: of the 5,840 films of ChestXRay2017, tens of thousands of pairs lie within 10
+    bits and all but a few show different children. So the hash (imagehash's `phash`) only proposes, within
+    12 bits, and the fine detail of the thumbnails decides: ribs, vessels and markers. On those films the
+    highest correlations of pairs with different pixels are 0.86 (it looks like two exposures of one
+    child), 0.80 and 0.79; hence the limit of 0.85. Of 300 films changed on purpose, those saved at JPEG
+    quality 30, halved, at gamma 0.7 to 1.4 or with a line of text are all found; nearly all with 1 %
+    cropped or turned by 1 degree. Mirrored, inverted, strongly cropped or padded copies are not found.
 
     Of films with identical pixels, only the first takes part.
 
     Returns:
-        Columns first and second, places in `films`, the smaller one first; distance, bits in which the
-        perceptual hashes differ, 0 to 12; correlation of the fine detail, 0.85 to 1.
+        Columns first and second (places in `films`), distance (0 to 12 bits), correlation (0.85 to 1).
     """
     places = np.flatnonzero(~films.duplicated("pixel_hash"))
     unique = films.iloc[places]
@@ -197,13 +178,7 @@ def _make_details(thumbnails: list[np.ndarray]) -> np.ndarray:
 
 
 def describe_class(films: pd.DataFrame) -> dict:
-    """Figures of the readable films of one class.
-
-    Returns:
-        mean, std, min, median and max of each of `MEASURES` (pixels, width over height, kB, grey levels of 0
-        to 255, JPEG quality), None without films; counts of films, colour modes, formats, progressive JPEGs,
-        films with marks and films with an empty border.
-    """
+    """Figures of the readable films of one class: each of `MEASURES`, None without films, and counts."""
     deepest = films[list(BORDERS)].max(axis=1)
     return {name: describe_values(films[name]) for name in MEASURES} | {
         "films": len(films),
@@ -225,11 +200,7 @@ def describe_values(values: pd.Series) -> dict[str, float] | None:
 
 
 def describe_files(table: AuditTable) -> dict:
-    """Damaged files, sound ones that are suspicious, and what lies between the films, each with its reason.
-
-    Returns:
-        damaged, suspicious and not_read; each maps a reason to the names.
-    """
+    """Damaged files, suspicious ones and what lies between the films: names by reason."""
     films = table.films
     damaged = films.loc[films["damage"] != "", ["name", "damage"]]
     odd = [(film.name, reason) for film in table.readable.itertuples() for reason in find_suspicions(film)]

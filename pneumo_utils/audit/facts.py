@@ -25,28 +25,22 @@ COLUMNS = (
     *("kilobytes", "damage", "width", "height", "aspect", "mode", "format", "jpeg_quality", "is_progressive"),
     *("mean_intensity", "std_intensity", "pixel_hash", "look_hash", "marks", *BORDERS, "thumbnail"),
 )
-FILM_SIZE = 224
-"""Height and width, pixels, of the squashed film on which marks are looked for."""
+FILM_SIZE = 224  # pixels, of the squashed film on which marks are looked for
 THUMBNAIL_SIZE = 64
-LUMINANCE_SUM = 3688
-"""Sum of the 64 steps of the luminance table in the JPEG standard (ITU-T T.81, table K.1)."""
+LUMINANCE_SUM = 3688  # of the 64 steps of the luminance table in the JPEG standard (ITU-T T.81, table K.1)
 
 
 @dataclass(frozen=True)
 class AuditTable:
-    """The facts of all films of a folder.
+    """The facts of all films of a folder, a row each, sorted by split, class and place.
 
-    Attributes:
-        folder: As it was given.
-        films: A row a film, sorted by split, class and place; the columns are `COLUMNS`. First what
-            `FilmFile` tells; then `kilobytes` (0 where the file cannot be opened) and `damage`, why it cannot
-            be read (empty where it can); then what `measure_picture` tells, missing where it cannot be read.
-        strays: (name, reason) of what lies between the films.
+    After what `FilmFile` tells come `kilobytes` (0 if the file cannot be opened), `damage` (why it cannot be
+    read, or empty) and what `measure_picture` tells, missing if it cannot be read.
     """
 
     folder: Path
     films: pd.DataFrame
-    strays: tuple[tuple[str, str], ...]
+    strays: tuple[tuple[str, str], ...]  # (name, reason) of what lies between the films
 
     @property
     def readable(self) -> pd.DataFrame:
@@ -55,16 +49,7 @@ class AuditTable:
 
 
 def read_facts(folder: Path, *, max_films: int | None = None, num_threads: int | None = None) -> AuditTable:
-    """Reads all films of a folder, several at a time, with a progress bar.
-
-    Args:
-        folder: Holds the two class folders, or splits that hold them.
-        max_films: At most about this many, drawn from the whole folder; None reads all.
-        num_threads: 1 or more; None takes what suits the machine. The table is the same.
-
-    Raises:
-        PneumoError: As `list_folder`.
-    """
+    """Reads all films of a folder, or about `max_films` drawn from it; raises as `list_folder`."""
     listing = list_folder(folder)
     chosen = choose_films(np.array([file.label for file in listing.films]), max_films)
     with ThreadPoolExecutor(num_threads) as pool:
@@ -89,17 +74,14 @@ def measure_picture(data: bytes) -> dict:
     """The facts of one picture, from the bytes of its file.
 
     Returns:
-        width, height: Pixels, as the film is seen (a camera's rotation tag obeyed).
-        aspect: Width over height.
+        width, height, aspect: Pixels, with a camera's rotation tag obeyed; width over height.
         mode: Pillow's colour mode as stored: "L", "RGB", "I;16" and so on; "DICOM" for such a film.
         format: "JPEG", "PNG" and so on, by content.
         jpeg_quality: By the file's quantisation table, within 1 from 20 to 100; NaN if no JPEG.
-        is_progressive: Whether it is a progressive JPEG.
         mean_intensity, std_intensity: Of the grey levels, 0 (black) to 255.
         pixel_hash: Equal for two files if and only if all grey levels are.
         look_hash: Perceptual hash, 16 hexadecimal digits; few of 64 bits differ where two films look alike.
-        marks: Letters and metal near the edge, from `find_marks`.
-        border_top, border_left, border_bottom, border_right: From `measure_borders`.
+        marks, border_*: From `find_marks` and `measure_borders`.
         thumbnail: uint8 (64, 64), squashed.
 
     Raises:
@@ -126,7 +108,6 @@ def measure_picture(data: bytes) -> dict:
 
 
 def _read_header(data: bytes) -> dict:
-    """How the pixels are stored in a file that was just found sound."""
     if is_dicom(data):
         return {"mode": "DICOM", "format": "DICOM", "jpeg_quality": np.nan, "is_progressive": False}
     header = Image.open(io.BytesIO(data))
@@ -139,11 +120,9 @@ def _read_header(data: bytes) -> dict:
 
 
 def _estimate_quality(header: Image.Image) -> float:
-    """The quality setting that would scale the standard's table to the file's own; NaN without a table.
+    """The quality that scales the standard's table to the file's own; NaN without a table.
 
-    Source:
-        The Independent JPEG Group's `jpeg_quality_scaling`: 5000 / quality percent below 50, 200 minus
-        twice the quality from 50 on.
+    Source: the Independent JPEG Group's `jpeg_quality_scaling`.
     """
     tables = getattr(header, "quantization", None)
     if not tables:
@@ -165,12 +144,10 @@ FLAT_RANGE = 16  # grey levels between the darkest and the lightest pixel of an 
 def find_marks(film: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Looks for burned-in letters: small, brighter than what surrounds them, and sharp at the rim.
 
-    Sharpness tells letters from bones, whose edges are soft. Metal has sharp edges too. Judged by eye on
-    ChestXRay2017: of 240 marks on 300 films about 195 (four in five) were letters or digits, most others
-    fasteners, electrodes and tubes, a few the edge of a bone or of the film. Of 60 films without a mark
-    more than half did carry a letter: small, faint or touching bright tissue. So a film with a mark has
-    probably something on it, a film without one need not be clean, and a difference between classes may
-    be one of size and sharpness.
+    Sharpness tells letters from bones, whose edges are soft. Judged by eye on ChestXRay2017: of 240 marks
+    on 300 films about 195 were letters or digits, most others metal and tubes. Of 60 films without a mark
+    more than half did carry a letter: small, faint or touching bright tissue. So a film without a mark
+    need not be clean, and a difference between classes may be one of size and sharpness.
 
     Args:
         film: uint8 (224, 224), squashed.
@@ -204,12 +181,9 @@ def _could_be_letter(box: tuple[int, int, int, int], *, size: int) -> bool:
 
 
 def measure_borders(film: np.ndarray) -> tuple[float, float, float, float]:
-    """How deep an empty border is at the top, left, bottom and right of a film, uint8 (H, W).
+    """How deep an empty border is at the top, left, bottom and right of a film, uint8 (H, W): shares, 0 to 1.
 
     A line is empty when its grey levels differ by at most 16, whatever the level: black, white or grey.
-
-    Returns:
-        Shares of height or width, 0 (no border) to 1 (the film is empty).
     """
     rows, columns = (np.ptp(film, axis=axis) > FLAT_RANGE for axis in (1, 0))
     sides = (rows, columns, rows[::-1], columns[::-1])

@@ -1,28 +1,35 @@
-"""What the figures of an audit mean, in words: findings from serious to fine."""
+"""What an audit found, in words: findings from serious to fine, and the page, JSON and text of them."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
+import numpy as np
+import pandas as pd
+
+from pneumo_utils.audit.facts import FILM_SIZE, THUMBNAIL_SIZE, AuditTable
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.images import load_image
+from pneumo_utils.evaluation.saliency import make_lung_mask
+from pneumo_utils.plots.films import plot_shortcuts, plot_spread
+from pneumo_utils.report.html import figure_to_html, film_to_html, render
+from pneumo_utils.runtime import write_atomically
 
 SERIOUS, LOOK, FINE = "serious", "look", "fine"
 LEVELS = (SERIOUS, LOOK, FINE)
 FACTS = ("size", "aspect", "colour mode", "file bytes", "compression", "mean intensity", "marks and borders")
+SPREAD = {"aspect": "width over height", "kilobytes": "file size, kB", "mean_intensity": "mean grey level"}
+MAX_PAIRS = 6  # pictures of near-duplicates
+MAX_MARKED = 8  # pictures of marked films, of each class
 MIN_TELLING = 0.6  # AUROC from which a fact counts as telling something of the label
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found and what it means.
+    """What was found, in one sentence, and how to read it."""
 
-    Attributes:
-        level: "serious" (figures from these data mislead unless something is done), "look" (a person
-            should decide) or "fine".
-        title: One sentence.
-        text: How to read it, and what to do; may be empty.
-    """
-
-    level: str
+    level: str  # SERIOUS: figures mislead unless something is done; LOOK: a person should decide; or FINE
     title: str
     text: str = ""
 
@@ -36,12 +43,11 @@ def make_findings(summary: dict) -> list[Finding]:
 
 
 def make_count(count: int, noun: str) -> str:
-    """`1 film`, `2 films`, `5,840 films`."""
+    """`1 film`, `5,840 films`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def rate_auroc(auroc: float) -> tuple[str, str]:
-    """How much an AUROC tells of the label: a level, and words that begin with a verb."""
     if auroc >= 0.9:
         return SERIOUS, "nearly gives the label away"
     if auroc >= 0.75:
@@ -169,10 +175,7 @@ def _judge_covered(summary: dict) -> Iterator[Finding]:
 def _judge_marks(summary: dict) -> Iterator[Finding]:
     classes = {name: values for name, values in summary["classes"].items() if values["films"]}
     if any(values["with_marks"] for values in classes.values()):
-        shares = [
-            f"{values['with_marks'] / values['films']:.0%} of {name} films"
-            for name, values in classes.items()
-        ]
+        shares = [f"{v['with_marks'] / v['films']:.0%} of {name} films" for name, v in classes.items()]
         text = (
             "Found by a simple rule that takes metal for letters and misses faint ones. Where shape or place "
             "differs between the classes, a model can read them: cover corners in training."
@@ -190,3 +193,106 @@ def _judge_files(summary: dict) -> Iterator[Finding]:
             yield Finding(LOOK, f"{make_count(count, 'file')} {what}.", text)
     if not summary["files"]["damaged"]:
         yield Finding(FINE, f"All {make_count(summary['num_films'], 'film')} can be read.")
+
+
+def save_audit(
+    table: AuditTable, summary: dict, *, findings: list[Finding], json_path: Path, html_path: Path
+) -> None:
+    """Writes the figures with the findings, and the page; their folders are made on demand."""
+    page = build_page(summary, findings, table)
+    for path, text in ((json_path, format_json(summary, findings)), (html_path, page)):
+        write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+
+
+def format_json(summary: dict, findings: list[Finding]) -> str:
+    """Figures and findings as JSON; an undefined figure is null, never NaN."""
+    return json.dumps(summary | {"findings": [vars(finding) for finding in findings]}, allow_nan=False)
+
+
+def format_text(summary: dict, findings: list[Finding]) -> str:
+    """What the command line prints: the counts, then the findings."""
+    lines = [f"{make_count(summary['num_films'], 'film')} in {summary['folder']}"]
+    for split, count in summary["counts"].items():
+        classes = " + ".join(f"{number:,} {name}" for name, number in count["classes"].items())
+        lines.append(f"{split}: {classes}")
+    for finding in findings:
+        lines += ["", f"[{finding.level}] {finding.title}"]
+        if finding.text:
+            lines.append(finding.text)
+    return "\n".join(lines)
+
+
+def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str:
+    """The page of a table as HTML, with all its pictures inside it."""
+    films, damaged = table.readable, summary["num_films"] - summary["num_readable"]
+    subtypes = set().union(*(count["subtypes"] for count in summary["counts"].values()))
+    return render(
+        "audit.html",
+        title=f"Data audit: {Path(summary['folder']).name or summary['folder']}",
+        subtitle=f"{make_count(summary['num_films'], 'film')}, {damaged:,} damaged.",
+        summary=summary,
+        findings=findings,
+        class_names=list(CLASS_NAMES),
+        subtypes=sorted(subtypes - {"normal"}),
+        near_films=_show_near_films(summary["duplicates"]["near"]["names"], films),
+        spread=_show_spread(films),
+        shortcuts=_show_shortcuts(summary["shortcuts"]),
+        mean_films=_show_mean_films(films),
+        marked_films=_show_marked_films(films),
+    )
+
+
+def _show_near_films(pairs: list[dict], films: pd.DataFrame) -> list[str]:
+    paths = dict(zip(films["name"], films["path"], strict=True))
+    return [
+        film_to_html(_load_film(paths[name]), f"pair {number}, correlation {pair['correlation']:.2f}: {name}")
+        for number, pair in enumerate(pairs[:MAX_PAIRS], start=1)
+        for name in pair["films"]
+    ]
+
+
+def _load_film(path: Path) -> np.ndarray:
+    return load_image(load_image(path), image_size=FILM_SIZE)
+
+
+def _show_spread(films: pd.DataFrame) -> list[str]:
+    return [
+        figure_to_html(plot_spread(films, column, label=label), f"Films of each class by {label}")
+        for column, label in SPREAD.items()
+        if films[column].nunique() > 1
+    ]
+
+
+def _show_shortcuts(shortcuts: dict) -> str:
+    if all(score["auroc"] is None for score in shortcuts["scores"].values()):
+        return ""
+    caption = "AUROC of each kind of facts with its 95 % interval; the dotted line is chance"
+    return figure_to_html(plot_shortcuts(shortcuts), caption)
+
+
+def _show_mean_films(films: pd.DataFrame) -> list[str]:
+    pictures = []
+    for name, thumbnails in films.groupby("class_name")["thumbnail"]:
+        mean = np.mean(thumbnails.tolist(), axis=0).round().astype(np.uint8)
+        covered = np.where(make_lung_mask(THUMBNAIL_SIZE), np.uint8(0), mean)
+        for pixels, words in ((mean, "mean of"), (covered, "lungs covered, mean of")):
+            caption = f"{words} {make_count(len(thumbnails), f'{name} film')}"
+            pictures.append(film_to_html(load_image(pixels, image_size=FILM_SIZE), caption))
+    return pictures
+
+
+def _show_marked_films(films: pd.DataFrame) -> list[str]:
+    classes = (films[films["class_name"] == name] for name in CLASS_NAMES)
+    chosen = pd.concat(choose_marked(part, MAX_MARKED) for part in classes)
+    return [
+        film_to_html(
+            _load_film(row.path), f"{row.class_name}: {PurePosixPath(row.name).name}", boxes=row.marks
+        )
+        for row in chosen.itertuples()
+    ]
+
+
+def choose_marked(films: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` films that have marks, evenly picked: what the rule gets wrong should show as well."""
+    marked = films[films["marks"].map(len) > 0]
+    return marked if len(marked) <= count else marked.iloc[[i * len(marked) // count for i in range(count)]]

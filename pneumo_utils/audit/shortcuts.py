@@ -13,8 +13,7 @@ from pneumo_utils.audit.facts import BORDERS, FILM_SIZE, THUMBNAIL_SIZE
 from pneumo_utils.evaluation.metrics import Predictions, compute_intervals, compute_metrics
 from pneumo_utils.evaluation.saliency import make_lung_mask
 
-GRID_SIZE = 16
-"""Height and width, pixels, of a film in the regression; 32 gives the same figures in twice the time."""
+GRID_SIZE = 16  # pixels, of a film in the regression; 32 gives the same figures in twice the time
 NUM_FOLDS = 5
 MIN_PATIENTS = 10  # of each class; below, a cross-validated figure is mostly chance
 NUM_DRAWS = 500
@@ -27,21 +26,12 @@ def describe_shortcuts(films: pd.DataFrame) -> dict:
     Each is the AUROC of a logistic regression on one kind of facts alone, cross-validated in 5 folds; films
     of one patient, or with identical pixels, stay in one fold. A regression sees straight relations only,
     so a low score does not prove that there is no shortcut.
-
-    Args:
-        films: Readable ones.
-
-    Returns:
-        split, num_films, and scores, each from `compute_shortcut`: for size, aspect, colour mode, file bytes,
-        compression, mean intensity, marks and borders, all of these, and the film as 16 x 16 pixels: lungs
-        covered, and whole, for comparison.
     """
     split = "train" if (films["split"] == "train").any() else "all"
     if split == "train":
         films = films[films["split"] == "train"]
     labels, groups = films["label"].to_numpy(), make_patient_groups(films)
-    scores = {}
-    varying = [np.zeros((len(films), 0))]
+    scores, varying = {}, [np.zeros((len(films), 0))]
     for name, values in make_features(films).items():
         if len(values) and np.ptp(values, axis=0).any():
             scores[name] = compute_shortcut(values, labels, groups)
@@ -57,7 +47,7 @@ def describe_shortcuts(films: pd.DataFrame) -> dict:
 def make_patient_groups(films: pd.DataFrame) -> np.ndarray:
     """int (N,): equal for films of one patient (coarse key) and for films with identical pixels.
 
-    Each film links a patient to a picture; what hangs together, directly or through others, is one group.
+    What hangs together, directly or through others, is one group.
     """
     patients = pd.factorize(films["patient"].where(films["tells_patient"], films["name"]))[0]
     pictures = len(films) + pd.factorize(films["pixel_hash"])[0]
@@ -102,17 +92,10 @@ def make_pixel_features(films: pd.DataFrame) -> dict[str, np.ndarray]:
 def compute_shortcut(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, penalty: float = 1.0
 ) -> dict:
-    """How well one kind of facts predicts the label.
+    """How well one kind of facts, float (N, K), predicts the label; `penalty` is C of the regression.
 
-    Args:
-        features: float (N, K), brought to mean 0 and deviation 1 within each training part.
-        labels: int (N,), 0 or 1.
-        groups: int (N,); films of one group stay in one fold and are drawn together for the interval.
-        penalty: C of the regression; smaller holds it back more.
-
-    Returns:
-        auroc, 0.5 is chance and 1 gives the label away; interval, its two ends at 95 %, by a bootstrap of the
-        scores as they are, without new folds; and reason, why both are None, else empty.
+    Films of one group stay in one fold and are drawn together for the interval, at 95 %, by a bootstrap
+    without new folds. Where it is undefined, auroc and interval are None and reason says why.
     """
     patients = [len(np.unique(groups[labels == label])) for label in (0, 1)]
     if min(patients) < MIN_PATIENTS:

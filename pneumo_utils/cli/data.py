@@ -60,8 +60,7 @@ def _show_info(arguments) -> None:
 def _audit(arguments) -> None:
     from pneumo_utils.audit.checks import summarise
     from pneumo_utils.audit.facts import read_facts
-    from pneumo_utils.audit.findings import make_findings
-    from pneumo_utils.audit.page import format_json, format_text, save_audit
+    from pneumo_utils.audit.findings import format_json, format_text, make_findings, save_audit
 
     table = read_facts(arguments.folder)
     summary = summarise(table)

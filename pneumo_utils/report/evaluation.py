@@ -1,7 +1,4 @@
-"""One page about a model on a split: metrics with intervals, decisions, errors, worse films, saliency.
-
-Here the numbers are computed and the figures drawn; the words stand in `templates/evaluation.html`.
-"""
+"""One page about a model on a split: numbers and figures; the words stand in `templates/evaluation.html`."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -38,10 +35,10 @@ from pneumo_utils.plots.films import plot_lung_share, show_saliency
 from pneumo_utils.report.html import render
 from pneumo_utils.training.thresholds import fit_refer_band
 
-PREVALENCES = (0.02, 0.1, 0.3)
-"""Shares of pneumonia among those examined: a check-up, a children's ward, a clinic for coughs, say."""
+PREVALENCES = (0.02, 0.1, 0.3)  # a check-up, a children's ward, a clinic for coughs, say
 ERROR_RATES = (0.01, 0.05, 0.1)  # stated, of the refer bands
 SHARES = ("sensitivity", "specificity", "accuracy")
+BAND_SHARES = ("coverage", "share_referred", "error_among_answered")
 NUM_WORST = 8
 NUM_CHECKED = 64  # films of the randomisation check, evenly picked: its result is a median
 
@@ -60,13 +57,9 @@ def build_report(
     """The page as HTML, with all its pictures inside it.
 
     Args:
-        checkpoint: The model.
-        dataset: The films that it is judged on.
-        row: Its figures, from `evaluate`.
-        predictions: What it says of the films, from the same call.
-        validation: What it says of the validation films of its training set; None where they are not at hand
-            or are the ones that are judged.
-        points: Its operating points by name, from `find_points`; None likewise.
+        row, predictions: What `evaluate` says of the model on these films.
+        validation, points: What it says of the validation films of its training set, and `find_points`; None
+            where these films are not at hand or are the ones that are judged.
         rivals: Other models' predictions for the same films and their thresholds, by name.
         warnings: What the guard says of the films, by name.
     """
@@ -94,14 +87,12 @@ def build_metric_sections(
     row: dict, models: dict[str, Predictions], *, thresholds: dict[str, float], synthetic: bool
 ) -> dict:
     """Every figure, the curves, and the differences from other models; the first model is the one judged."""
-    predictions, mark = next(iter(models.values())), {"synthetic": synthetic}
+    predictions, threshold, mark = next(iter(models.values())), row["threshold"], {"synthetic": synthetic}
     values = {
         "figures": list_figures(row),
         "chance_ece": compute_chance_ece(predictions),
-        "confusion": plots.plot_confusion(
-            predictions, threshold=row["threshold"], title="Confusion matrix", **mark
-        ),
-        "probs": plots.plot_probs(predictions, threshold=row["threshold"], title="Probabilities", **mark),
+        "confusion": plots.plot_confusion(predictions, threshold=threshold, title="Confusion matrix", **mark),
+        "probs": plots.plot_probs(predictions, threshold=threshold, title="Probabilities", **mark),
         "curves": None,
         "comparison": None,
     }
@@ -176,10 +167,8 @@ def list_refer_bands(predictions: Predictions, validation: Predictions) -> list[
         band = fit_refer_band(validation.labels, validation.probs, alpha=alpha)
         for place, films in (("validation", validation), ("these films", predictions)):
             judged = judge_refer_band(band, films)
-            cells = [
-                format_interval(judged[share], judged["intervals"][share], percent=True)
-                for share in ("coverage", "share_referred", "error_among_answered")
-            ]
+            ends = judged["intervals"]
+            cells = [format_interval(judged[name], ends[name], percent=True) for name in BAND_SHARES]
             rows.append([f"{alpha:.0%}, {place}", *cells])
     return rows
 
@@ -200,6 +189,7 @@ def build_error_sections(
 ) -> dict:
     """The worst errors, parts of the films, and what the model looks at, from its saliency maps."""
     reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+    mark = {"synthetic": dataset.is_synthetic}
     maps = compute_saliency(checkpoint.build_model(), dataset.images, **reading)
     worst = choose_worst(predictions, threshold=row["threshold"], count=NUM_WORST)
     titles = [f"{CLASS_NAMES[predictions.labels[i]]}, prob {predictions.probs[i]:.2f}" for i in worst]
@@ -207,9 +197,7 @@ def build_error_sections(
     return {
         "worst": show_saliency(dataset, worst, maps[worst], titles=titles) if len(worst) else None,
         "worst_names": predictions.names[worst],
-        "subgroups": plots.plot_subgroups(
-            parts, title="Parts of these films", synthetic=dataset.is_synthetic
-        ),
+        "subgroups": plots.plot_subgroups(parts, title="Parts of these films", **mark),
         "subgroup_sentences": describe_subgroups(parts),
         "lung_share": draw_lung_share(dataset, maps),
         "check": check_maps(checkpoint, dataset.images, **reading),
@@ -230,9 +218,9 @@ def check_maps(checkpoint: Checkpoint, images: np.ndarray, **reading) -> dict | 
 def draw_lung_share(dataset: XrayDataset, maps: np.ndarray) -> Figure:
     """How much of the saliency lies inside the lungs, by class."""
     shares = compute_lung_share(maps)
-    by_class = {name: shares[dataset.labels == label] for label, name in enumerate(CLASS_NAMES)}
+    present = np.unique(dataset.labels)
     return plot_lung_share(
-        {name: values for name, values in by_class.items() if len(values)},
+        {CLASS_NAMES[label]: shares[dataset.labels == label] for label in present},
         even_share=compute_even_share(dataset.image_size),
         title="Saliency inside the lungs",
         synthetic=dataset.is_synthetic,
@@ -248,11 +236,10 @@ def build_robustness_sections(checkpoint: Checkpoint, dataset: XrayDataset, row:
     curves = {checkpoint.model_name: found}
     losses = {name: rows[0]["auroc"] - rows[-1]["auroc"] for name, rows in found.items()}
     worst = max(losses, key=losses.get)
+    plot = plots.plot_corruption_curves
     corruptions = {
-        "ranking": plots.plot_corruption_curves(curves, title="Worse films: ranking", **mark),
-        "decisions": plots.plot_corruption_curves(
-            curves, title="Worse films: decisions", metric="specificity", **mark
-        ),
+        "ranking": plot(curves, title="Worse films: ranking", **mark),
+        "decisions": plot(curves, title="Worse films: decisions", metric="specificity", **mark),
         "examples": plots.plot_corruptions(dataset, 0),
         "worst": worst,
         "loss": losses[worst],

@@ -1,7 +1,6 @@
 """Pages as one HTML file each, from Jinja2 templates, that open anywhere without a network.
 
-A page is a template in `templates/` that extends `page.html` and fills its block `sections`; `parts.html` has
-the macros for tables, notes, rows of pictures and lists that open. All text is escaped.
+A page extends `templates/page.html`, with the macros of `parts.html`. All text is escaped.
 """
 
 import base64
@@ -15,57 +14,40 @@ from PIL import Image, ImageDraw
 
 from pneumo_utils.evaluation.results import format_interval
 
-FRAME_COLOUR = "orange"
-
 
 @cache
 def make_environment():
-    """The Jinja2 environment of all pages; a name that the template misspells is an error.
-
-    Filters: `figure` and `film` take a caption, `interval` the ends of an interval.
-    """
+    """The Jinja2 environment of all pages; a name that the template misspells is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": figure_to_html, "film": film_to_html, "interval": format_interval}
     return environment
 
 
 def render(template: str, **values) -> str:
-    """A page as HTML text.
-
-    Args:
-        template: Name of a file in `templates/`.
-        values: What it shows; those that extend `page.html` need `title` and `subtitle`, a sentence to which
-            the date is added.
-    """
+    """A page of `templates/` as HTML; it needs `title` and `subtitle`, to which the date is added."""
     return make_environment().get_template(template).render(today=date.today(), **values)
 
 
 def save_page(page: str, path: Path) -> None:
-    """Writes a page; its folder is made on demand."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):
-    """A film and its caption as HTML (`Markup`, which templates do not escape again).
+    """A film, uint8 (H, W) or (H, W, 3), and its caption as HTML (`Markup`).
 
     Args:
-        film: uint8 (H, W), or (H, W, 3) in colour.
-        caption: Plain text below it.
         boxes: Top, left, bottom, right in pixels, drawn as frames.
     """
     picture = Image.fromarray(film).convert("RGB")
     for top, left, bottom, right in boxes:
         frame = [max(0, left - 4), max(0, top - 4), right + 3, bottom + 3]
-        ImageDraw.Draw(picture).rectangle(frame, outline=FRAME_COLOUR)
+        ImageDraw.Draw(picture).rectangle(frame, outline="orange")
     return _embed(picture, caption, "JPEG", quality=80)
 
 
