@@ -13,13 +13,7 @@ from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
-from pneumo_utils.evaluation.results import (
-    FIGURES,
-    get_figures,
-    load_records,
-    load_stored_records,
-    summarise,
-)
+from pneumo_utils.evaluation.results import get_figures, load_records, load_stored_records, summarise
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.training.recipes import RECIPES
 from tools import ablation
@@ -234,9 +228,7 @@ RECORDS = [
 
 
 def test_the_figures_of_a_run_are_those_of_its_parts():
-    figures = get_figures(RECORDS[0])
-    assert set(figures) == set(FIGURES)
-    assert figures == {
+    assert get_figures(RECORDS[0]) == {
         "val_auroc": 0.99,
         "stress_auroc": 0.95,
         "test_auroc": 0.96,
@@ -253,7 +245,7 @@ def test_mean_and_spread_are_those_of_the_statistics_module():
     first, second = summarise(RECORDS)
     assert (first.row, first.seeds, second.row, second.seeds) == ("b", (3, 1, 2), "a", (0,))
     assert first.records == (RECORDS[0], RECORDS[2], RECORDS[3])
-    for name in FIGURES:
+    for name in get_figures(RECORDS[0]):
         values = [get_figures(record)[name] for record in first.records]
         assert first.mean[name] == pytest.approx(statistics.mean(values))
         assert first.spread[name] == pytest.approx(statistics.stdev(values))

@@ -28,16 +28,11 @@ def test_the_judgement_worked_out_by_hand():
     got = judge_refer_band(band, films, num_draws=100)
     expected = {
         "coverage": 4 / 6,
-        "coverage_normal": 2 / 3,
-        "coverage_pneumonia": 2 / 3,
         "share_referred": 2 / 6,
-        "share_both": 2 / 6,
-        "share_none": 0,
         "error_among_answered": 2 / 4,
     }
     assert {name: got[name] for name in expected} == pytest.approx(expected)
-    assert (got["n"], got["alpha"], got["by_class"], got["limits"]) == (6, 0.05, True, (0.6, 0.7))
-    assert set(got["intervals"]) == set(expected)
+    assert got["alpha"] == 0.05 and set(got["intervals"]) == set(expected)
     json.dumps(got, allow_nan=False)
 
 

@@ -32,11 +32,11 @@ def test_the_points_are_the_checkpoints_own_and_rule_in_by_the_same_rule(screeni
 
 def test_points_are_judged_with_intervals():
     films = simulate(120, seed=2, max_films=2)
-    judged = judge_points(films, {"balanced": 0.5, "rule_in": 0.8}, num_draws=50, seed=4)
+    judged = judge_points(films, {"balanced": 0.5, "rule_in": 0.8})
     assert list(judged) == ["balanced", "rule_in"]
     for row, threshold in zip(judged.values(), (0.5, 0.8), strict=True):
         figures = compute_metrics(films.labels, films.probs, threshold=threshold)
-        intervals = compute_intervals(films, threshold=threshold, num_draws=50, seed=4)
+        intervals = compute_intervals(films, threshold=threshold)
         assert row == {"threshold": threshold, **figures, "intervals": intervals}
 
 

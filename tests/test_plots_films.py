@@ -82,9 +82,11 @@ def list_sheet(figure) -> list:
 
 
 def test_each_film_stands_beside_its_map(films, saliency):
-    axes = list_sheet(show_saliency(films, [5, 0, 3], saliency, columns=2))
-    assert len(axes) == 8  # two rows of two pairs, the last one empty
-    for position, film in enumerate((5, 0, 3)):
+    index = [5, 0, 3, 1]
+    saliency = np.concatenate([saliency, saliency[:1]])
+    axes = list_sheet(show_saliency(films, index, saliency))
+    assert len(axes) == 12  # two rows of three pairs, the last two empty
+    for position, film in enumerate(index):
         plain, under = axes[2 * position], axes[2 * position + 1]
         assert len(plain.images) == 1 and np.array_equal(plain.images[0].get_array(), films.images[film])
         below, above = under.images
@@ -95,19 +97,17 @@ def test_each_film_stands_beside_its_map(films, saliency):
         assert plain.get_title(loc="left") == ("NORMAL", "PNEUMONIA")[films.labels[film]]
         (title,) = (text for text in plain.findobj(matplotlib.text.Text) if text.get_text())
         assert to_rgb(title.get_color()) == to_rgb(COLOURS[films.labels[film]])
-    assert not any(axis.images or axis.get_title(loc="left") for axis in axes[6:])
+    assert not any(axis.images or axis.get_title(loc="left") for axis in axes[8:])
 
 
 def test_the_outline_is_that_of_the_rough_lung_field(films, saliency):
-    with_outline, without = (
-        list_sheet(show_saliency(films, [1, 2, 3], saliency, outline=outline)) for outline in (True, False)
-    )
-    assert not any(axis.collections for axis in [*without, *with_outline[::2]])
+    axes = list_sheet(show_saliency(films, [1, 2, 3], saliency))
+    assert not any(axis.collections for axis in axes[::2])
     mask = make_lung_mask(32)
     inside = np.pad(mask, 1)
     # A line at the level 0.5 goes half-way between pixels that differ: through no pixel's middle, and each
     # point of it lies beside a pixel of the field.
-    for axis in with_outline[1::2]:
+    for axis in axes[1::2]:
         (line,) = axis.collections
         points = np.concatenate([path.vertices for path in line.get_paths()])
         assert len(points) > 40
@@ -120,7 +120,6 @@ def test_a_gallery_has_its_own_titles(films, saliency):
     text = read_texts(show_saliency(films, [0, 1, 2], saliency, titles=["one", "two", "three"]))
     assert all(title in text for title in ("one", "two", "three", "speaks for PNEUMONIA"))
     assert "NORMAL" not in text and text.count("PNEUMONIA") == 1
-    assert "speaks for NORMAL" in read_texts(show_saliency(films, [0, 1, 2], saliency, label=0))
 
 
 @pytest.mark.parametrize("shape", [(2, 32, 32), (8, 32, 32), (3, 16, 16), (32, 32)])

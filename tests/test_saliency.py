@@ -24,7 +24,6 @@ from pneumo_utils.evaluation.saliency import (
     compute_lung_share,
     compute_randomisation_check,
     compute_saliency,
-    cover_films,
     make_lung_mask,
     make_random_copy,
 )
@@ -58,12 +57,6 @@ def test_the_mask_means_the_same_at_any_size():
     # Each coarse pixel is the middle of 8 x 8 fine ones: they may differ along the outline only.
     shares = fine.reshape(32, 8, 32, 8).mean((1, 3))
     assert (shares[coarse] > 0.3).all() and (shares[~coarse] < 0.7).all()
-
-
-@pytest.mark.parametrize("size", [0, -3])
-def test_a_size_below_one_is_refused(size):
-    with pytest.raises(ValueError, match=f"size is {size}"):
-        make_lung_mask(size)
 
 
 NAMES = ("cnn_baseline", "resnet_finetune", "efficientnet_lite0_finetune", "timm_resnet10t")
@@ -131,15 +124,6 @@ def test_what_speaks_against_pneumonia_is_left_out():
     model.features[0].bias.data[1] = 0.5
     saliency = compute_saliency(model, film, transform=GREY_LEVELS)[0]
     np.testing.assert_allclose(saliency[0, [0, 5, 15]], [0, 0.375, 1], atol=1e-6)
-
-
-def test_the_other_label_shows_what_speaks_against_pneumonia():
-    # As above the logit is the mean of -g: for label 0 that of g, so that the map is the film.
-    films, model = make_films(2, size=16), OneConvolution((3.0, 1.0), (2.0, -7.0))
-    saliency = compute_saliency(model, films, transform=GREY_LEVELS, label=0)
-    np.testing.assert_allclose(saliency, films / films.max((1, 2), keepdims=True), atol=1e-6)
-    with pytest.raises(UsageError, match="label is 2"):
-        compute_saliency(model, films, transform=GREY_LEVELS, label=2)
 
 
 def test_the_map_lies_where_the_network_looks():
@@ -279,8 +263,7 @@ class Bare(nn.Module):
             setattr(self, name, part)
 
     def forward(self, images):
-        features = self.features(images) if hasattr(self, "features") else images
-        return self.weight * features.flatten(1).mean(1)
+        return self.weight * self.features(images).flatten(1).mean(1)
 
 
 def test_the_last_map_is_the_last_one_with_an_extent():
@@ -295,10 +278,9 @@ def test_the_last_map_is_the_last_one_with_an_extent():
     np.testing.assert_allclose(saliency, film / 200, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", [Bare(), Bare(features=nn.Flatten())])
-def test_a_network_without_maps_is_refused(model):
-    with pytest.raises(UsageError, match="Bare"):
-        compute_saliency(model, make_films(size=16), transform=GREY_LEVELS)
+def test_a_network_without_maps_is_refused():
+    with pytest.raises(UsageError, match="Bare has no maps"):
+        compute_saliency(Bare(features=nn.Flatten()), make_films(size=16), transform=GREY_LEVELS)
 
 
 def test_the_lung_share_by_hand():
@@ -354,11 +336,11 @@ def test_a_map_that_shows_the_film_and_not_the_model_has_a_correlation_of_one():
 def test_the_correlation_is_spearmans_averaged_over_the_draws():
     torch.manual_seed(0)
     model, films, transform = build_model("cnn_baseline"), make_films(5, size=64), EvalTransform(128)
-    check = compute_randomisation_check(model, films, transform=transform, num_draws=2, seed=7, batch_size=2)
+    check = compute_randomisation_check(model, films, transform=transform, num_draws=2, batch_size=2)
     expected = np.full((2, 5), np.nan)
     trained = compute_saliency(model, films, transform=transform)
-    for draw, seed in enumerate((7, 8)):
-        drawn = compute_saliency(make_random_copy(model, seed=seed), films, transform=transform)
+    for draw in range(2):
+        drawn = compute_saliency(make_random_copy(model, seed=draw), films, transform=transform)
         for film in range(5):
             if np.ptp(trained[film]) and np.ptp(drawn[film]):  # Spearman's: Pearson's of the ranks
                 ranks = rankdata(trained[film].ravel()), rankdata(drawn[film].ravel())
@@ -443,11 +425,6 @@ def test_gradients_may_be_switched_off_and_the_model_stays_as_it_was(switch):
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_no_draw_at_all_is_refused():
-    with pytest.raises(UsageError, match="num_draws is 0"):
-        compute_randomisation_check(Brightness(), make_films(4, size=16), transform=GREY_LEVELS, num_draws=0)
-
-
 LUNGS = make_lung_mask(32)
 
 
@@ -469,10 +446,23 @@ def predict_brightness(films: XrayDataset) -> np.ndarray:
     return films.images.mean((1, 2)) / 255
 
 
+def cover_films(films: np.ndarray) -> list[np.ndarray]:
+    """What a model is shown: the films as they are, with the lungs covered, with all else covered."""
+    seen = []
+
+    def predict(covered):
+        seen.append(covered.images)
+        return np.full(len(films), 0.5)
+
+    compute_coverage(predict, make_split(films, np.arange(len(films)) % 2))
+    return seen
+
+
 def test_the_two_covers_share_the_film_between_them():
     films = np.random.default_rng(1).integers(0, 256, (4, 32, 32), dtype=np.uint8)
     before = films.copy()
-    lungs, rest = cover_films(films, LUNGS), cover_films(films, ~LUNGS)
+    whole, lungs, rest = cover_films(films)
+    np.testing.assert_array_equal(whole, films)
     assert lungs.dtype == rest.dtype == np.uint8
     assert (lungs[:, LUNGS] == COVER_GREY).all() and (rest[:, ~LUNGS] == COVER_GREY).all()
     np.testing.assert_array_equal(lungs[:, ~LUNGS], films[:, ~LUNGS])
@@ -482,9 +472,10 @@ def test_the_two_covers_share_the_film_between_them():
 
 def test_the_cover_says_nothing_of_what_lies_under_it():
     # Films that differ under the cover only are the same film once it is on.
-    for inside, mask in ((True, LUNGS), (False, ~LUNGS)):
+    for inside, covered in ((True, 1), (False, 2)):
         films = make_levels([0, 90, 255], inside=inside)
-        assert len(np.unique(films, axis=0)) == 3 and len(np.unique(cover_films(films, mask), axis=0)) == 1
+        assert len(np.unique(films, axis=0)) == 3
+        assert len(np.unique(cover_films(films)[covered], axis=0)) == 1
 
 
 def test_to_the_networks_the_cover_is_about_zero():
@@ -527,12 +518,12 @@ def test_the_intervals_are_those_of_a_bootstrap_by_patient():
     levels = rng.integers(40, 160, 40) + 40 * labels
     patients = [f"p{i // 2}" for i in range(40)]  # two films each
     films = make_split(make_levels(levels, inside=True), labels, patients)
-    coverage = compute_coverage(predict_brightness, films, num_draws=300)
+    coverage = compute_coverage(predict_brightness, films)
     normal, ill = levels[:20], levels[20:]
     wins = (ill[:, None] > normal) + 0.5 * (ill[:, None] == normal)  # of each pair
     assert coverage["whole"] == pytest.approx(wins.mean())
     draws = []
-    for weights in draw_patient_weights(films.patients, num_draws=300):
+    for weights in draw_patient_weights(films.patients):
         pairs = weights[20:, None] * weights[:20]
         draws.append((wins * pairs).sum() / pairs.sum())
     expected = compute_interval(np.array(draws))
@@ -541,10 +532,10 @@ def test_the_intervals_are_those_of_a_bootstrap_by_patient():
     assert coverage["intervals"]["lungs_covered"] == (0.5, 0.5)
 
 
-@pytest.mark.parametrize("labels", [[1, 1, 1, 1], [0, 0, 0, 0], []])
-def test_without_both_classes_there_is_no_figure(labels):
-    films = make_split(make_levels(LEVELS[: len(labels)], inside=True), np.array(labels, np.int64))
-    coverage = compute_coverage(pytest.fail, films)  # is not even asked
+@pytest.mark.parametrize("label", [0, 1])
+def test_without_both_classes_there_is_no_figure(label):
+    films = make_split(make_levels(LEVELS, inside=True), [label] * 4)
+    coverage = compute_coverage(predict_brightness, films)
     names = ("whole", "lungs_covered", "rest_covered")
     assert coverage == dict.fromkeys(names) | {"intervals": dict.fromkeys(names, (None, None))}
 

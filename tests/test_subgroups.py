@@ -9,7 +9,7 @@ from scipy.stats import beta
 from simulated import simulate
 
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.metrics import Predictions, compute_intervals
 from pneumo_utils.evaluation.subgroups import compute_subgroups, describe_subgroups
 
@@ -29,10 +29,9 @@ def make_films(labels, probs, *, patients=None, subtypes=None, greys=None):
     return Predictions(labels, np.array(probs, dtype=float), patients, names), dataset
 
 
-def judge(predictions, dataset, **settings):
+def judge(predictions, dataset, *, threshold=0.5):
     """Rows by grouping and part."""
-    settings = {"threshold": 0.5, "num_draws": 50} | settings
-    rows = compute_subgroups(predictions, dataset, **settings)
+    rows = compute_subgroups(predictions, dataset, threshold=threshold)
     return {(row["grouping"], row["part"]): row for row in rows}
 
 
@@ -95,15 +94,12 @@ def test_figures_and_intervals_are_those_of_the_part_alone():
     predictions = simulate(120, seed=3, max_films=3, patient_spread=1.0)
     greys = np.random.default_rng(5).integers(0, 256, len(predictions))
     films = make_films(predictions.labels, predictions.probs, patients=predictions.patients, greys=greys)
-    rows = judge(*films, threshold=0.4, num_draws=80)
+    rows = judge(*films, threshold=0.4)
     inside = np.isin(
         predictions.patients, [p for p in predictions.patients if (predictions.patients == p).sum() == 1]
     )
     part = Predictions(*(values[inside] for values in vars(films[0]).values()))
-    row, intervals = (
-        rows["films of the patient", "1"],
-        compute_intervals(part, threshold=0.4, num_draws=80),
-    )
+    row, intervals = rows["films of the patient", "1"], compute_intervals(part, threshold=0.4)
     ill = part.labels == 1
     assert row["n"] == row["num_patients"] == inside.sum() > 20
     assert row["sensitivity"] == pytest.approx((part.probs[ill] >= 0.4).mean())
@@ -153,7 +149,7 @@ def test_one_film_one_patient_and_one_class_are_parts_too():
 def test_rows_are_plain_values():
     predictions, dataset = make_films([0, 1] * 6, np.linspace(0, 1, 12))
     dataset = replace(dataset, sizes=np.arange(24).reshape(12, 2))
-    rows = compute_subgroups(predictions, dataset, threshold=0.5, num_draws=20)
+    rows = compute_subgroups(predictions, dataset, threshold=0.5)
     text = json.dumps(rows, allow_nan=False)
     assert json.loads(text)[0].keys() == rows[0].keys()
 
@@ -162,8 +158,6 @@ def test_films_that_are_not_those_of_the_predictions_are_refused():
     predictions, dataset = make_films([0, 1], [0.1, 0.9])
     with pytest.raises(PneumoError, match="other films or in another order"):
         compute_subgroups(predictions, dataset.select([1, 0]), threshold=0.5)
-    with pytest.raises(UsageError, match="num_draws is 0"):
-        compute_subgroups(predictions, dataset, threshold=0.5, num_draws=0)
 
 
 def make_row(part, sensitivity, interval, *, grouping="brightness"):
@@ -209,8 +203,8 @@ def test_a_model_that_fails_on_one_subtype_is_found_out_and_an_even_one_is_not()
     labels, subtypes = [1] * 80, ["bacterial"] * 40 + ["viral"] * 40
     # 38 of 40 against 12 of 40: with films of 80 patients some 0.95 +- 0.07 and 0.30 +- 0.14.
     probs = [0.9] * 38 + [0.1] * 2 + [0.9] * 12 + [0.1] * 28
-    uneven = compute_subgroups(*make_films(labels, probs, subtypes=subtypes), threshold=0.5, num_draws=200)
+    uneven = compute_subgroups(*make_films(labels, probs, subtypes=subtypes), threshold=0.5)
     assert "bacterial 0.950" in describe_subgroups(uneven)[0] and "lie apart" in describe_subgroups(uneven)[0]
     probs = ([0.9] * 34 + [0.1] * 6) * 2
-    even = compute_subgroups(*make_films(labels, probs, subtypes=subtypes), threshold=0.5, num_draws=200)
+    even = compute_subgroups(*make_films(labels, probs, subtypes=subtypes), threshold=0.5)
     assert "no clear difference" in describe_subgroups(even)[0]

@@ -1,6 +1,6 @@
 """Models compared on the same images: paired bootstrap by patient, DeLong's and McNemar's tests, Holm."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,28 +16,19 @@ from pneumo_utils.evaluation.metrics import (
     check_both_classes,
     check_labels_and_probs,
     compute_draws,
-    compute_metrics,
     draw_patient_weights,
 )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Model B minus model A in one metric, -1 to 1, with its 95 % interval.
-
-    `p` is twice the share of draws on the far side of zero; NaN where it was not computed.
-    """
+    """Model B minus model A in one metric, -1 to 1, with its 95 % interval and two-sided p."""
 
     metric: str
     value: float
     low: float
     high: float
-    p: float = float("nan")
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+    p: float
 
     def name_better(self, name_a: str, name_b: str) -> tuple[str, str]:
         """The better model and the worse one."""
@@ -50,9 +41,9 @@ class Difference:
         return f"by {abs(self.value):.3f} ({interval}{remark})"
 
     def describe(self, name_a: str, name_b: str) -> str:
-        """The difference in words."""
+        """The difference in words; it is clear where the interval leaves out zero."""
         better, worse = self.name_better(name_a, name_b)
-        if self.is_clear:
+        if self.low > 0 or self.high < 0:
             return f"{self.metric}: {better} is better than {worse} {self.describe_size()}."
         return f"{self.metric}: no clear difference; {better} is ahead {self.describe_size()}."
 
@@ -60,31 +51,23 @@ class Difference:
 def compare_models(
     first: Predictions, second: Predictions, *, thresholds: tuple[float, float], num_draws: int = NUM_DRAWS
 ) -> list[Difference]:
-    """Paired bootstrap over patients: model B, the second, minus model A in each metric defined for both.
+    """Paired bootstrap over patients: model B, the second, minus model A in each metric defined for both."""
+    one, other = judge_models((first, second), thresholds, num_draws=num_draws)
+    return [
+        compute_difference(metric, one[metric], other[metric])
+        for metric in METRICS
+        if np.isfinite([one[metric][0], other[metric][0]]).all()  # a model that calls none has no precision
+    ]
+
+
+def judge_models(
+    models: Iterable[Predictions], thresholds: Iterable[float], *, num_draws: int = NUM_DRAWS
+) -> list[dict[str, np.ndarray]]:
+    """Each metric of models on the same films, float (1 + D,): as they are, and in D draws of patients.
 
     Raises:
         PneumoError: The films are not the same in the same order, or are all of one patient.
     """
-    judged = judge_models((first, second), thresholds, num_draws=num_draws)
-    return [
-        compute_difference(*judged, metric)
-        for metric in METRICS
-        if all(one.points[metric] is not None for one in judged)  # the precision of a model that calls none
-    ]
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What `compute_metrics` (points) and `compute_draws` give for a model."""
-
-    points: dict
-    draws: dict[str, np.ndarray]
-
-
-def judge_models(
-    models: Sequence[Predictions], thresholds: Sequence[float], *, num_draws: int = NUM_DRAWS
-) -> list[Judged]:
-    """The metrics of models on the same films, on the same draws of patients; other films are refused."""
     first, *others = models
     for other in others:
         for name in ("names", "labels", "patients"):
@@ -92,48 +75,38 @@ def judge_models(
                 raise PneumoError(f"The models were judged on different films: {name} differ. Use one split.")
     if first.num_patients < 2:
         raise PneumoError("The films are of one patient; a difference cannot be told from chance.")
-    weights = draw_patient_weights(first.patients, num_draws=num_draws)
-    return [
-        Judged(
-            compute_metrics(model.labels, model.probs, threshold=threshold),
-            compute_draws(model, weights, threshold=threshold),
-        )
-        for model, threshold in zip(models, thresholds, strict=True)
-    ]
+    draws = draw_patient_weights(first.patients, num_draws=num_draws)
+    weights = np.vstack([np.ones(len(first)), draws])
+    pairs = zip((first, *others), thresholds, strict=True)
+    return [compute_draws(model, weights, threshold=threshold) for model, threshold in pairs]
 
 
-def compute_difference(first: Judged, second: Judged, metric: str) -> Difference:
-    """Model B, the second, minus model A in a metric that is defined for both.
+def compute_difference(metric: str, first: np.ndarray, second: np.ndarray) -> Difference:
+    """Model B, the second, minus model A in a metric, from what `judge_models` gives for each.
 
     Source:
         Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2: the films as they are
-        count as one more draw, which keeps p above 0.
+        count as one more draw, which keeps p, twice the share of draws beyond zero, above 0.
     """
-    draws = second.draws[metric] - first.draws[metric]
+    value, draws = second[0] - first[0], second[1:] - first[1:]
     draws = draws[np.isfinite(draws)]
     low, high = np.quantile(draws, [0.025, 0.975])
     tail = (1 + min((draws <= 0).sum(), (draws >= 0).sum())) / (1 + len(draws))
-    value = second.points[metric] - first.points[metric]
     return Difference(metric, float(value), float(low), float(high), min(1.0, 2 * float(tail)))
 
 
-@dataclass(frozen=True)
-class Delong:
-    """AUROC of model B minus that of model A, -1 to 1, with its 95 % interval; `z` counts standard errors.
-
-    `p` is the chance of such a difference or a larger one between models that rank equally well. z and p are
-    None where the difference has no spread and is not 0.
-    """
-
-    value: float
-    low: float
-    high: float
-    z: float | None
-    p: float | None
+def compute_delong(labels: np.ndarray, first_probs: np.ndarray, second_probs: np.ndarray) -> float | None:
+    """p of DeLong's test that two models rank equally well; None where a difference has no spread."""
+    value, error = estimate_auroc_difference(labels, first_probs, second_probs)
+    if error == 0:
+        return 1.0 if value == 0 else None
+    return float(2 * norm.sf(abs(value) / error))
 
 
-def compute_delong(labels: np.ndarray, first_probs: np.ndarray, second_probs: np.ndarray) -> Delong:
-    """DeLong's test of two models' AUROCs on the same films, which are taken for independent.
+def estimate_auroc_difference(
+    labels: np.ndarray, first_probs: np.ndarray, second_probs: np.ndarray
+) -> tuple[float, float]:
+    """AUROC of model B, the second, minus that of model A, and its standard error, films independent.
 
     Raises:
         PneumoError: A class has fewer than two films, or an array is not as expected.
@@ -150,12 +123,8 @@ def compute_delong(labels: np.ndarray, first_probs: np.ndarray, second_probs: np
     num_ill, num_well = int(ill.sum()), int((~ill).sum())
     # Differences of midranks are exact multiples of 1/2, so that equal models have a spread of exactly 0.
     over_ill, over_well = second[0] - first[0], second[1] - first[1]
-    value = float(over_ill.sum() / (num_ill * num_well))
     variance = over_ill.var(ddof=1) / num_well**2 / num_ill + over_well.var(ddof=1) / num_ill**2 / num_well
-    error = float(np.sqrt(variance))
-    half = float(norm.ppf(0.975)) * error
-    z = value / error if error else (0.0 if value == 0 else None)
-    return Delong(value, value - half, value + half, z, None if z is None else float(2 * norm.sf(abs(z))))
+    return float(over_ill.sum() / (num_ill * num_well)), float(np.sqrt(variance))
 
 
 def _count_wins(ill: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,20 +135,10 @@ def _count_wins(ill: np.ndarray, probs: np.ndarray) -> tuple[np.ndarray, np.ndar
     return below, above
 
 
-@dataclass(frozen=True)
-class Mcnemar:
-    """How many films only one of two models calls rightly.
+def compute_mcnemar(labels: np.ndarray, first_called: np.ndarray, second_called: np.ndarray) -> float:
+    """p of McNemar's exact test that two models, bool (N,) each, are right equally often.
 
-    `p` is the chance of so uneven a split or a more uneven one between models that are right equally often.
-    """
-
-    only_first_right: int
-    only_second_right: int
-    p: float
-
-
-def compute_mcnemar(labels: np.ndarray, first_called: np.ndarray, second_called: np.ndarray) -> Mcnemar:
-    """McNemar's exact test of two models' decisions, bool (N,) each; films are taken for independent.
+    Films are taken for independent; only those count that one model alone calls rightly.
 
     Raises:
         PneumoError: An array is not as expected.
@@ -194,34 +153,27 @@ def compute_mcnemar(labels: np.ndarray, first_called: np.ndarray, second_called:
     ill = np.asarray(labels) == 1
     first, second = (np.asarray(called) == ill for called in (first_called, second_called))
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    p = mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue
-    return Mcnemar(only_first, only_second, float(p))
+    return float(mcnemar([[0, only_first], [only_second, 0]], exact=True).pvalue)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two of several models, by name, in one metric.
+    """Two of several models, by name, in one metric: the second (B) minus the first (A).
 
-    Attributes:
-        difference: The second model (B) minus the first (A) with its interval, by patient.
-        p_holm: Its p after Holm's correction for all pairs.
-        film_test: The textbook test, which takes films for independent: DeLong's for auroc, McNemar's for
-            accuracy.
-        film_p_holm: Its p after the same correction; None where it has none.
-        num_pairs: Pairs of models that were compared.
+    `p_holm` is the difference's p after Holm's correction for all pairs, `film_p_holm` that of a textbook
+    test, which takes films for independent: DeLong's for auroc, McNemar's for accuracy; None without one.
     """
 
     first: str
     second: str
     difference: Difference
     p_holm: float
-    film_test: Delong | Mcnemar
     film_p_holm: float | None
     num_pairs: int
 
     @property
     def is_real(self) -> bool:
-        """Whether chance is unlikely to explain the difference: `p_holm` is below 0.05."""
+        """Whether chance is unlikely to explain the difference."""
         return self.p_holm < 0.05
 
     def describe(self) -> str:
@@ -235,7 +187,7 @@ class Comparison:
             verdict = f"{better} is ahead of {worse} {size}, which may be chance."
         else:
             verdict = f"{self.first} and {self.second} are level."
-        test = "DeLong's" if isinstance(self.film_test, Delong) else "McNemar's"
+        test = "DeLong's" if self.difference.metric == "auroc" else "McNemar's"
         outcome = "is undefined" if self.film_p_holm is None else f"gives p = {self.film_p_holm:.2g}{pairs}"
         return f"{self.difference.metric}: {verdict} {test} test, film by film, {outcome}."
 
@@ -245,45 +197,41 @@ def compare_all(
 ) -> list[Comparison]:
     """Every pair of models, by name, in ranking (auroc), and then every pair in decisions (accuracy).
 
-    With many pairs some differences look large by chance alone. Holm's correction makes it 5 % likely at
-    most that any difference is called real that is not, separately in auroc and in accuracy. At least 100
-    draws a pair are made, for p cannot fall below 2 / draws.
+    With many pairs some differences look large by chance alone: after Holm's correction it is 5 % likely at
+    most that any is called real that is not, in each metric. At least 100 draws a pair are made, for p
+    cannot fall below 2 / draws.
 
     Raises:
         UsageError: There are fewer than two models, or a model has no threshold.
         PneumoError: The films are not the same, are all of one patient, or lack a class.
+    """
+    if len(predictions) < 2 or set(predictions) - set(thresholds):
+        got = f"Got the models {list(predictions)} and thresholds of {list(thresholds)}"
+        raise UsageError(f"{got}; expected two or more models and a threshold for each.")
+    pairs, cuts = list(combinations(predictions, 2)), [thresholds[name] for name in predictions]
+    judged = judge_models(predictions.values(), cuts, num_draws=max(num_draws, 100 * len(pairs)))
+    judged = dict(zip(predictions, judged, strict=True))
+    labels, probs = next(iter(predictions.values())).labels, {n: p.probs for n, p in predictions.items()}
+    called = {name: probs[name] >= thresholds[name] for name in probs}
+    film_ps = {
+        "auroc": [compute_delong(labels, probs[a], probs[b]) for a, b in pairs],
+        "accuracy": [compute_mcnemar(labels, called[a], called[b]) for a, b in pairs],
+    }
+    comparisons = []
+    for metric, ps in film_ps.items():
+        differences = [compute_difference(metric, judged[a][metric], judged[b][metric]) for a, b in pairs]
+        corrected = compute_holm([difference.p for difference in differences])
+        found = zip(pairs, differences, corrected, compute_holm(ps), strict=True)
+        comparisons += [Comparison(*pair, *rest, num_pairs=len(pairs)) for pair, *rest in found]
+    return comparisons
+
+
+def compute_holm(ps: list[float | None]) -> list[float | None]:
+    """Holm's correction of p values that answer one question; None, of a test without one, stays None.
 
     Source:
         Holm, Scandinavian Journal of Statistics 6, 1979.
     """
-    if len(predictions) < 2 or set(predictions) - set(thresholds):
-        raise UsageError(
-            f"Got the models {list(predictions)} and thresholds of {list(thresholds)}; expected two or more "
-            "models and a threshold for each."
-        )
-    names, pairs = list(predictions), list(combinations(predictions, 2))
-    models, cuts = list(predictions.values()), [thresholds[name] for name in names]
-    judged = judge_models(models, cuts, num_draws=max(num_draws, 100 * len(pairs)))
-    judged = dict(zip(names, judged, strict=True))
-    labels, probs = models[0].labels, {name: predictions[name].probs for name in names}
-    called = {name: probs[name] >= thresholds[name] for name in names}
-    delong = [compute_delong(labels, probs[a], probs[b]) for a, b in pairs]
-    mcnemar = [compute_mcnemar(labels, called[a], called[b]) for a, b in pairs]
-    return _correct("auroc", pairs, judged, delong) + _correct("accuracy", pairs, judged, mcnemar)
-
-
-def _correct(
-    metric: str, pairs: list[tuple], judged: dict[str, Judged], film_tests: list
-) -> list[Comparison]:
-    differences = [compute_difference(judged[a], judged[b], metric) for a, b in pairs]
-    ps = compute_holm([difference.p for difference in differences])
-    film_ps = compute_holm([test.p for test in film_tests])
-    found = zip(pairs, differences, ps, film_tests, film_ps, strict=True)
-    return [Comparison(*pair, *rest, num_pairs=len(pairs)) for pair, *rest in found]
-
-
-def compute_holm(ps: list[float | None]) -> list[float | None]:
-    """Holm's correction of p values that answer one question; None, of a test without one, stays None."""
     from statsmodels.stats.multitest import multipletests
 
     known = [p for p in ps if p is not None]

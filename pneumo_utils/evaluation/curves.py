@@ -7,7 +7,6 @@ import numpy as np
 
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.metrics import (
-    NUM_BINS,
     NUM_DRAWS,
     Predictions,
     Ranking,
@@ -16,7 +15,7 @@ from pneumo_utils.evaluation.metrics import (
     rank_films,
 )
 
-# Quotients of whole numbers, unlike the steps of linspace, are the same floats as the shares of films.
+# Quotients of whole numbers, unlike the steps of linspace, are the same floats as shares of films.
 FALSE_ALARM_GRID = np.arange(101) / 100
 RECALL_GRID = np.arange(1, 101) / 100
 THRESHOLD_GRID = np.arange(1, 100) / 100
@@ -24,7 +23,10 @@ THRESHOLD_GRID = np.arange(1, 100) / 100
 
 @dataclass(frozen=True)
 class Band:
-    """A curve, `value` over `x`, and its pointwise 95 % interval, `low` to `high`; float (G,), 0 to 1."""
+    """A curve, `value` over `x`, and its pointwise 95 % interval, `low` to `high`; float (G,), 0 to 1.
+
+    Films of one class, or for a bootstrap of one patient, have none; a PneumoError says so.
+    """
 
     x: np.ndarray
     value: np.ndarray
@@ -33,11 +35,7 @@ class Band:
 
 
 def compute_roc_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
-    """Sensitivity over the share of false alarms (1 - specificity), 0, 0.01 ... 1; where vertical, its top.
-
-    Raises:
-        PneumoError: A class has no film, or there is one patient only.
-    """
+    """Sensitivity over false alarms (1 - specificity), 0, 0.01 ... 1; its top where it is vertical."""
     return _compute_band(predictions, _trace_roc, FALSE_ALARM_GRID, num_draws)
 
 
@@ -45,9 +43,6 @@ def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = 
     """Precision over recall (sensitivity), 0.01, 0.02 ... 1, at the highest threshold that reaches it.
 
     Nothing is interpolated, for precision does not run straight between two thresholds.
-
-    Raises:
-        PneumoError: A class has no film, or there is one patient only.
 
     Source:
         Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
@@ -65,9 +60,8 @@ def _compute_band(
     # A draw of few patients may lack a class.
     both = (ranking.positive.sum(1) > 0) & (ranking.negative.sum(1) > 0)
     if not both[1:].any():
-        raise PneumoError(
-            f"A band needs more than the films of {predictions.num_patients} patient(s) to draw from."
-        )
+        count = predictions.num_patients
+        raise PneumoError(f"A band needs more than the films of {count} patient(s) to draw from.")
     curves = trace(Ranking(ranking.probs, ranking.positive[both], ranking.negative[both]))
     low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
     return Band(grid, curves[0], low, high)
@@ -86,21 +80,10 @@ def _trace_precision_recall(ranking: Ranking) -> np.ndarray:
     return np.take_along_axis(tp, first, axis=1) / np.take_along_axis(called, first, axis=1)
 
 
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """`count` films of like probability, the share of PNEUMONIA among them and its 95 % interval."""
+def compute_reliability(predictions: Predictions) -> Band:
+    """Reliability diagram: share of PNEUMONIA over mean probability, a point for each bin that is not empty.
 
-    mean_prob: float
-    share: float
-    low: float
-    high: float
-    count: int
-
-
-def compute_reliability(predictions: Predictions, *, num_bins: int = NUM_BINS) -> list[ReliabilityBin]:
-    """The bins of a reliability diagram from the lowest probability to the highest, less those left empty.
-
-    With 15 they are those of the expected calibration error. The intervals, Wilson's, take films for
+    The bins are those of the expected calibration error. The intervals, Wilson's, take films for
     independent, which films of one patient are not.
 
     Source:
@@ -109,16 +92,11 @@ def compute_reliability(predictions: Predictions, *, num_bins: int = NUM_BINS) -
     from statsmodels.stats.proportion import proportion_confint
 
     ranking = rank_films(predictions.labels, predictions.probs, np.ones((1, len(predictions))))
-    bins, positive = ranking.assign_bins(num_bins)[0], ranking.positive[0]
-    count = positive + ranking.negative[0]
-    found = []
-    for number in np.unique(bins):
-        inside = bins == number
-        n, ill = int(count[inside].sum()), int(positive[inside].sum())
-        low, high = proportion_confint(ill, n, method="wilson")
-        mean_prob = float((ranking.probs * count)[inside].sum() / n)
-        found.append(ReliabilityBin(mean_prob, ill / n, float(low), float(high), n))
-    return found
+    ill, count = ranking.positive[0], (ranking.positive + ranking.negative)[0]
+    _, bins = np.unique(ranking.assign_bins()[0], return_inverse=True)
+    sizes, found, said = (np.bincount(bins, weights) for weights in (count, ill, count * ranking.probs))
+    low, high = proportion_confint(found, sizes, method="wilson")
+    return Band(said / sizes, found / sizes, low, high)
 
 
 def compute_chance_ece(predictions: Predictions) -> float:
@@ -130,29 +108,16 @@ def compute_chance_ece(predictions: Predictions) -> float:
     """
     ranking = rank_films(predictions.labels, predictions.probs, np.ones((1, len(predictions))))
     count = (ranking.positive + ranking.negative)[0]
-    bins = ranking.assign_bins(NUM_BINS)[0]
-    variance = np.bincount(bins, weights=count * ranking.probs * (1 - ranking.probs))
+    variance = np.bincount(ranking.assign_bins()[0], weights=count * ranking.probs * (1 - ranking.probs))
     return float(np.sqrt(2 / np.pi * variance).sum() / len(predictions))
 
 
-@dataclass(frozen=True)
-class DecisionCurve:
-    """Net benefit per film examined, in found pneumonias, float (T,); treating none has 0 everywhere.
+def compute_decision_curve(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Net benefit of the model's decisions and of treating all, float (99,) each, at `THRESHOLD_GRID`.
 
-    `model` treats whom the model gives the threshold, above 0 and below 1, or more; `treat_all` everyone.
-    """
-
-    thresholds: np.ndarray
-    model: np.ndarray
-    treat_all: np.ndarray
-
-
-def compute_decision_curve(predictions: Predictions) -> DecisionCurve:
-    """Whether a decision by the model beats treating all and treating none, at thresholds of 0.01 ... 0.99.
-
-    Who treats from a probability t on holds one found pneumonia worth (1 - t) / t needless treatments, so
-    the net benefit is TP / N - FP / N * t / (1 - t). It rests on calibrated probabilities and on the share
-    of pneumonia among these films.
+    Who treats from a probability t on holds one found pneumonia worth (1 - t) / t needless treatments: it is
+    TP / N - FP / N * t / (1 - t), and 0 for treating none, by calibrated probabilities, at the films' own
+    share of pneumonia.
 
     Source:
         Vickers and Elkin, Medical Decision Making 26, 2006.
@@ -161,4 +126,4 @@ def compute_decision_curve(predictions: Predictions) -> DecisionCurve:
     ill = np.asarray(predictions.labels)[:, None] == 1
     odds = THRESHOLD_GRID / (1 - THRESHOLD_GRID)
     model = (called & ill).mean(0) - (called & ~ill).mean(0) * odds
-    return DecisionCurve(THRESHOLD_GRID, model, ill.mean() - (~ill).mean() * odds)
+    return model, ill.mean() - (~ill).mean() * odds

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
@@ -16,21 +15,13 @@ from pneumo_utils.evaluation.metrics import (
     draw_patient_weights,
     judge_predictions,
 )
-from pneumo_utils.evaluation.results import format_interval
+from pneumo_utils.evaluation.results import format_share
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.training.thresholds import ReferBand, choose_operating_points, predict_sets
 
 
 def find_points(checkpoint: Checkpoint, val: XrayDataset) -> dict[str, float]:
-    """The operating points of a model: its own, and rule-in, which no checkpoint holds, by the same rule.
-
-    Args:
-        checkpoint: A trained model.
-        val: The validation films that its own points were chosen on.
-
-    Returns:
-        Thresholds by name, from `choose_operating_points`.
-    """
+    """Thresholds by name: a checkpoint's own, and rule-in, from the validation films of its own."""
     predict, stressed = make_predict(checkpoint), make_stress_films(val)
     return choose_operating_points(
         val.labels,
@@ -42,51 +33,36 @@ def find_points(checkpoint: Checkpoint, val: XrayDataset) -> dict[str, float]:
     )
 
 
-def judge_points(
-    predictions: Predictions, points: dict[str, float], *, num_draws: int = NUM_DRAWS, seed: int = 0
-) -> dict[str, dict]:
+def judge_points(predictions: Predictions, points: dict[str, float]) -> dict[str, dict]:
     """`judge_predictions` at each operating point, a threshold by name, that was chosen on other films."""
-    settings = {"num_draws": num_draws, "seed": seed}
-    return {
-        name: judge_predictions(predictions, threshold=threshold, **settings)
-        for name, threshold in points.items()
-    }
+    return {name: judge_predictions(predictions, threshold=point) for name, point in points.items()}
 
 
 def describe_points(judged: dict[str, dict]) -> str:
-    """A line for each operating point of `judge_points`."""
-    lines = []
+    """A line for each operating point, from `judge_points`."""
+    lines, names = [], ("sensitivity", "specificity")
     for point, row in judged.items():
-        shown = [
-            f"{name} {format_interval(row[name], row['intervals'][name], percent=True)}"
-            for name in ("sensitivity", "specificity")
-        ]
-        lines.append(f"{point.replace('_', '-'):<9} at {row['threshold']:.3f}: {', '.join(shown)}")
+        shares = [f"{name} {format_share(row, name, percent=True)}" for name in names]
+        lines.append(f"{point.replace('_', '-'):<9} at {row['threshold']:.3f}: {', '.join(shares)}")
     return "\n".join(lines)
 
 
 def describe_prevalence(row: dict, *, prevalence: float) -> str:
     """What an answer is worth at a share of pneumonia of 0 to 1, in one sentence."""
     ppv, npv = compute_predictive_values(row["sensitivity"], row["specificity"], prevalence=prevalence)
-    return (
-        f"where {prevalence:.0%} are ill, {ppv:.0%} of the alarms and {npv:.1%} of the all-clears are right"
-    )
+    worth = f"{ppv:.0%} of the alarms and {npv:.1%} of the all-clears are right"
+    return f"where {prevalence:.0%} are ill, {worth}"
 
 
 def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
-    """Corrects probabilities for another share of pneumonia among those examined (prior shift).
+    """Corrects P(pneumonia), a number or an array, for another share of the ill (prior shift).
 
     The odds are multiplied by the ratio of the two prior odds. That is right if pneumonia looks the same in
     both places and only its share differs; another hospital, age group or machine breaks this. The ranking
     of the films, and with it the AUROC, stays.
 
-    Args:
-        probs: P(pneumonia) in 0 to 1, a number or an array; 0 and 1 stay what they are.
-        from_prevalence: Where the probabilities were calibrated, above 0 and below 1.
-        to_prevalence: Where the model is to be used, above 0 and below 1.
-
     Raises:
-        UsageError: A prevalence or a probability is out of its range.
+        UsageError: A prevalence is not above 0 and below 1, or a probability not in 0 to 1.
 
     Source:
         Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
@@ -106,19 +82,15 @@ def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: in
     """What selective prediction (a refer band) does to films that it was not fitted on.
 
     Returns:
-        n, alpha, by_class, limits; as shares, 0 to 1 or None where no film counts: coverage (the set has the
-        true class), also by class, share_referred and its parts share_both and share_none, and
-        error_among_answered; and the 95 % intervals of these, by patient.
+        alpha; as shares, 0 to 1 or None where no film counts: coverage (the set has the true class),
+        share_referred and error_among_answered; and the 95 % intervals of these, by patient.
     """
     sets, labels = predict_sets(band, predictions.probs), np.asarray(predictions.labels)
-    sizes, covered = sets.sum(1), sets[np.arange(len(labels)), labels]
-    every, answered = np.ones(len(labels), dtype=bool), sizes == 1
+    covered, answered = sets[np.arange(len(labels)), labels], sets.sum(1) == 1
+    every = np.ones(len(labels), dtype=bool)
     counted_among = {
         "coverage": (covered, every),
-        **{f"coverage_{name.lower()}": (covered, labels == i) for i, name in enumerate(CLASS_NAMES)},
         "share_referred": (~answered, every),
-        "share_both": (sizes == 2, every),
-        "share_none": (sizes == 0, every),
         "error_among_answered": (~covered, answered),
     }
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
@@ -127,47 +99,35 @@ def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: in
         shares[name] = float(counted[among].mean()) if among.any() else None
         with np.errstate(invalid="ignore"):
             intervals[name] = compute_interval(weights @ (counted & among) / (weights @ among))
-    about = {"n": len(labels), "alpha": band.alpha, "by_class": band.by_class, "limits": band.limits}
-    return {**about, **shares, "intervals": intervals}
+    return {"alpha": band.alpha, **shares, "intervals": intervals}
 
 
 def describe_refer_band(judged: dict) -> str:
     """What a band did, from `judge_refer_band`, in one sentence."""
     wrong = judged["error_among_answered"]
     rest = "none is answered" if wrong is None else f"{wrong:.1%} of the answered are wrong"
-    return (
-        f"{judged['alpha']:.0%} stated, {1 - judged['coverage']:.1%} lack the truth, "
-        f"{judged['share_referred']:.1%} are referred, {rest}"
-    )
+    lack, referred = 1 - judged["coverage"], judged["share_referred"]
+    return f"{judged['alpha']:.0%} stated, {lack:.1%} lack the truth, {referred:.1%} are referred, {rest}"
 
 
 def describe_threshold(predictions: Predictions, threshold: float) -> str:
     """What a threshold does to these films, in one sentence."""
     metrics = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
     c = metrics["confusion"]
-    return (
-        f"At {threshold:.3f}: {c['tp']} of {c['tp'] + c['fn']} ill found, {c['fn']} missed; "
-        f"{c['fp']} of {c['tn'] + c['fp']} well alarmed; {metrics['accuracy']:.1%} right."
-    )
+    found = f"{c['tp']} of {c['tp'] + c['fn']} ill found, {c['fn']} missed"
+    alarmed = f"{c['fp']} of {c['tn'] + c['fp']} well alarmed"
+    return f"At {threshold:.3f}: {found}; {alarmed}; {metrics['accuracy']:.1%} right."
 
 
 def build_threshold_explorer(models: dict[str, Predictions], *, threshold: float):
     """An ipywidgets box: a slider, and below it a line for each model, by name, that follows it.
 
-    It is made to show what a threshold costs. A threshold that was picked on the films that it is judged on
-    flatters the model.
+    It shows what a threshold costs; one that was picked on the films it is judged on flatters the model.
     """
     import ipywidgets as widgets
 
-    slider = widgets.FloatSlider(
-        value=threshold,
-        min=0,
-        max=1,
-        step=0.005,
-        description="threshold",
-        readout_format=".3f",
-        layout=widgets.Layout(width="30em"),
-    )
+    look = {"description": "threshold", "readout_format": ".3f", "layout": widgets.Layout(width="30em")}
+    slider = widgets.FloatSlider(threshold, min=0, max=1, step=0.005, **look)
     lines = {name: widgets.HTML() for name in models}
 
     def update(_change=None) -> None:

@@ -17,12 +17,10 @@ from pneumo_utils.runtime import get_versions, make_accelerator
 def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
     """The checkpoint as a function from N films to calibrated P(pneumonia), float64 (N,)."""
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+    reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
 
     def predict(dataset: XrayDataset) -> np.ndarray:
-        logits = predict_logits(
-            model, dataset.images, transform=checkpoint.transform, flip_average=checkpoint.flip_average
-        )
-        return compute_probs(logits, checkpoint.temperature)
+        return compute_probs(predict_logits(model, dataset.images, **reading), checkpoint.temperature)
 
     return predict
 
@@ -37,9 +35,9 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
     """The metrics of a checkpoint, whose thresholds were chosen on validation, on any split.
 
     Returns:
-        A row of plain values for `build/results.json`: what was judged on what, all of `judge_predictions`,
-        `screening` (the same in short at the screening threshold; None without one), `stretch_auroc_loss`
-        and what the choices were made on; and the predictions it comes from.
+        A row of plain values for `build/results.json`, with all of `judge_predictions`, `screening` (the
+        same in short at the screening threshold; None without one) and `stretch_auroc_loss`; and the
+        predictions it comes from.
     """
     predict, config = make_predict(checkpoint), checkpoint.config
     predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)

@@ -1,11 +1,8 @@
 """Metrics of predicted probabilities, with 95 % intervals by a bootstrap over patients.
 
-Every metric is computed from weights, how often each image (film) counts. With weights of 1 it is the metric
-itself; the 2,000 rows of weights of a bootstrap are worked on together, in a hundredth of the time that
-scikit-learn's functions take row by row.
-
-Throughout, labels are int (N,), 0 or 1, probs float (N,), P(pneumonia) in 0 to 1, and a film is called
-pneumonia when its prob >= threshold.
+They come from rows of weights, how often each image (film) counts: all draws of a bootstrap at once, in a
+hundredth of scikit-learn's time. Throughout, labels are int (N,), 0 or 1, probs float (N,), P(pneumonia) in 0
+to 1, and a film is called pneumonia when its prob >= threshold.
 """
 
 import math
@@ -30,8 +27,7 @@ BLOCK_CELLS = 200_000
 class Predictions:
     """Labels and probabilities of N films, 1 or more, with patients and names, str (N,), none empty.
 
-    Raises:
-        PneumoError: There is no film, or an array is not as stated.
+    Anything else is refused with a PneumoError.
     """
 
     labels: np.ndarray
@@ -64,9 +60,8 @@ def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
     """Refuses, with a PneumoError, what no metric can be computed from."""
     labels, probs = np.asarray(labels), np.asarray(probs)
     if labels.ndim != 1 or labels.shape != probs.shape:
-        raise PneumoError(
-            f"labels have shape {labels.shape} and probs {probs.shape}; expected one of each a film, (N,)."
-        )
+        shapes = f"labels have shape {labels.shape} and probs {probs.shape}"
+        raise PneumoError(f"{shapes}; expected one of each a film, (N,).")
     if not len(labels):
         raise PneumoError("There is no film to judge; expected one or more. Check the split and the folder.")
     if not np.isin(labels, (0, 1)).all():
@@ -87,9 +82,8 @@ def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Metrics of films at a threshold, without intervals.
 
-    Precision is the positive predictive value at the share of pneumonia that these films have; for another
-    share see `compute_predictive_values`. Even perfect probabilities have an expected calibration error (ece)
-    above 0, for chance leaves its mark in each of its 15 bins.
+    Precision is the positive predictive value at the share of pneumonia that these films have. Even perfect
+    probabilities have an expected calibration error (ece) above 0, for chance leaves its mark in each bin.
 
     Returns:
         n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
@@ -102,8 +96,7 @@ def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) 
     ones = np.ones((1, len(labels)))
     rows = compute_weighted_metrics(labels, probs, ones, threshold=threshold)
     metrics = {name: float(row[0]) if np.isfinite(row[0]) else None for name, row in rows.items()}
-    counts = _count_decisions(labels, probs, ones, threshold)
-    confusion = {name: int(count[0]) for name, count in counts.items()}
+    confusion = {name: int(n[0]) for name, n in _count_decisions(labels, probs, ones, threshold).items()}
     return {
         "n": len(labels),
         **metrics,
@@ -126,10 +119,7 @@ def _explain_undefined(tn: int, fp: int, fn: int, tp: int) -> dict[str, str]:
 
 
 def compute_highest_accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The accuracy that no threshold can surpass on these films, 0 to 1.
-
-    It is known only to whoever has seen the labels: a limit to compare with, not a result.
-    """
+    """The accuracy that no threshold can surpass, 0 to 1; only who has seen the labels can choose it."""
     check_labels_and_probs(labels, probs)
     ill, probs = np.asarray(labels) == 1, np.asarray(probs)
     candidates = np.append(np.unique(probs), np.inf)
@@ -144,12 +134,10 @@ def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> n
 
 
 def compute_predictive_values(sensitivity, specificity, *, prevalence: float) -> tuple:
-    """Positive and negative predictive value, 0 to 1, at another share of pneumonia, by Bayes' rule.
+    """Positive and negative predictive value at another share of pneumonia, 0 to 1, by Bayes' rule.
 
-    Args:
-        sensitivity: 0 to 1, a number, or the draws of `compute_draws`; None or NaN where it is undefined.
-        specificity: Of the same shape, which the values have too; they are NaN where no film is called so.
-        prevalence: Share of pneumonia among those examined, 0 to 1.
+    Sensitivity and specificity are numbers, None where undefined, or draws of `compute_draws`; the values
+    have their shape and are NaN where no film is called so.
 
     Raises:
         UsageError: A number is outside 0 to 1.
@@ -166,29 +154,26 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
         return tp / (tp + fp), tn / (tn + fn)
 
 
-def judge_predictions(
-    predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
-) -> dict:
+def judge_predictions(predictions: Predictions, *, threshold: float) -> dict:
     """What `compute_metrics` gives, the threshold, and `intervals` from `compute_intervals`."""
     metrics = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
-    intervals = compute_intervals(predictions, threshold=threshold, num_draws=num_draws, seed=seed)
+    intervals = compute_intervals(predictions, threshold=threshold)
     return {**metrics, "threshold": threshold, "intervals": intervals}
 
 
 def compute_intervals(
-    predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS, seed: int = 0
+    predictions: Predictions, *, threshold: float, num_draws: int = NUM_DRAWS
 ) -> dict[str, tuple[float | None, float | None]]:
     """95 % percentile intervals, (low, high), by metric; (None, None) where no draw defines it.
 
-    Three cases to read with care: a share of exactly 0 or 1 never varies, so that its interval has no width
-    however few films there are; the ece of a draw holds more chance than that of the films, so that its
-    interval lies high; and below some 250 patients intervals are too narrow: in simulations with 150 patients
-    92 of 100 held the true AUROC.
+    Read with care: a share of exactly 0 or 1 never varies, and its interval has no width; the ece of a draw
+    holds more chance than that of the films, and its interval lies high; below some 250 patients intervals
+    are too narrow: in simulations with 150 patients 92 of 100 held the true AUROC.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    weights = draw_patient_weights(predictions.patients, num_draws=num_draws, seed=seed)
+    weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     draws = compute_draws(predictions, weights, threshold=threshold)
     return {name: compute_interval(values) for name, values in draws.items()}
 
@@ -215,7 +200,7 @@ def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, se
 def compute_draws(
     predictions: Predictions, weights: np.ndarray, *, threshold: float
 ) -> dict[str, np.ndarray]:
-    """`compute_weighted_metrics` of the draws of `draw_patient_weights`, a block of them at a time."""
+    """`compute_weighted_metrics` of many rows of weights, a block of them at a time."""
     num_blocks = max(1, math.ceil(weights.size / BLOCK_CELLS))
     parts = [
         compute_weighted_metrics(predictions.labels, predictions.probs, block, threshold=threshold)
@@ -277,12 +262,9 @@ def _count_decisions(labels, probs, weights, threshold: float) -> dict[str, np.n
 
 @dataclass(frozen=True)
 class Ranking:
-    """The weights of films, gathered by probability.
+    """The different probabilities, float (K,), rising, and for each the weight of its films, float (D, K).
 
-    Attributes:
-        probs: float (K,), the different probabilities, from the lowest to the highest.
-        positive: float (D, K), the weight of the PNEUMONIA films of each, row by row.
-        negative: float (D, K), that of the NORMAL films.
+    `positive` is that of the PNEUMONIA films, `negative` that of the NORMAL ones.
     """
 
     probs: np.ndarray
@@ -306,21 +288,21 @@ class Ranking:
         average = (self.positive[:, ::-1] * precision).sum(1) / tp[:, -1]
         return np.where(fp[:, -1] > 0, average, np.nan)  # without a normal film every ranking would score 1
 
-    def assign_bins(self, num_bins: int) -> np.ndarray:
-        """Bins of equal mass, int (D, K), 0 to num_bins - 1, by the share of films of a lower probability.
+    def assign_bins(self) -> np.ndarray:
+        """Bins of equal mass, int (D, K), 0 to 14, by the share of films of a lower probability.
 
         Films that tie share a bin, so that a bin can stay empty.
         """
         mass = self.positive + self.negative
         below = mass.cumsum(1) - mass
-        bins = (num_bins * below / mass.sum(1, keepdims=True)).astype(np.int64)
-        return np.minimum(bins, num_bins - 1)  # a weight of 0 above all others would open a bin of its own
+        bins = (NUM_BINS * below / mass.sum(1, keepdims=True)).astype(np.int64)
+        return np.minimum(bins, NUM_BINS - 1)  # a weight of 0 above all others would open a bin of its own
 
     def compute_ece(self) -> np.ndarray:
         """Expected calibration error: mean over films of |mean prob - share of pneumonia| in their bin."""
         excess = self.probs * (self.positive + self.negative) - self.positive
         rows = np.arange(len(excess))[:, None] * NUM_BINS
-        places = (rows + self.assign_bins(NUM_BINS)).ravel()
+        places = (rows + self.assign_bins()).ravel()
         sums = np.bincount(places, weights=excess.ravel(), minlength=len(excess) * NUM_BINS)
         total = (self.positive + self.negative).sum(1)
         return np.abs(sums.reshape(-1, NUM_BINS)).sum(1) / total

@@ -18,7 +18,8 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import compute_metrics
 
-STRETCH = 1.2
+STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
+STRETCHES |= {"taller": {"height": 1.2}, "flatter": {"height": 1 / 1.2}}
 JPEG_SIDE = 224
 """Pixels a side at which films are compressed, whatever their size: a block of 8 is then 1/28 of the film."""
 BILINEAR = Image.Resampling.BILINEAR
@@ -31,7 +32,7 @@ BATCH_SIZE = 256
 def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np.ndarray:
     """Films, uint8 (N, H, W), widened or heightened by a factor about their centre, in the same frame.
 
-    What grows beyond it is cut off; what is left free is filled with the film's edge.
+    What grows beyond it is cut off; what is left free takes the film's edge.
     """
     theta = torch.tensor([[1 / width, 0.0, 0.0], [0.0, 1 / height, 0.0]])
     stretched = np.empty_like(images)
@@ -44,26 +45,16 @@ def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0
 
 
 def compute_stretch_losses(
-    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset, *, stretch: float = STRETCH
+    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset
 ) -> dict[str, float] | None:
-    """AUROC on films as they are minus AUROC on the same films stretched; None where a class has no film.
+    """AUROC on films as they are minus AUROC on the same films after each of `STRETCHES`, by name.
 
-    Args:
-        predict: Maps a data set to scores, float (N,), that rank its films.
-        dataset: N films.
-        stretch: The factor. "wider" and "narrower" films have their width multiplied and divided by it,
-            "taller" and "flatter" ones their height.
+    None where a class has no film. `predict` maps a data set of N films to scores, float (N,).
     """
     if len(np.unique(dataset.labels)) < 2:
         return None
-    factors = {
-        "wider": {"width": stretch},
-        "narrower": {"width": 1 / stretch},
-        "taller": {"height": stretch},
-        "flatter": {"height": 1 / stretch},
-    }
     before, losses = roc_auc_score(dataset.labels, predict(dataset)), {}
-    for name, factor in factors.items():
+    for name, factor in STRETCHES.items():
         films = replace(dataset, images=stretch_films(dataset.images, **factor))
         losses[name] = float(before - roc_auc_score(dataset.labels, predict(films)))
     return losses
@@ -103,8 +94,7 @@ def lose_contrast(images: np.ndarray, strength: float, rng: np.random.Generator)
 def compress(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """JPEG compression at quality `strength`, a whole number of 1 to 100, of the film at 224 px.
 
-    Films of another size are resized for it, and only what the compression changes is brought back and
-    added, so that the resizing blurs nothing.
+    Other films are resized for it; only what it changes is brought back and added: resizing blurs nothing.
     """
     return np.stack([_compress_film(film, int(strength)) for film in images])
 
@@ -189,14 +179,13 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 
 
-def require_corruptions(names: Iterable[str], severities: Iterable[int]) -> None:
-    """Refuses, with a UsageError, what `corrupt_films` does not know."""
-    for name in names:
-        if name not in CORRUPTIONS:
-            raise UsageError(f"There is no corruption {name!r}; expected one of {', '.join(CORRUPTIONS)}.")
-    for severity in severities:
-        if severity not in SEVERITIES:
-            raise UsageError(f"The severity is {severity}; expected a whole number, 1 to {len(SEVERITIES)}.")
+def get_strength(name: str, severity: int) -> float:
+    """How strong a corruption is; a UsageError where the name or the severity, 1 to 5, is unknown."""
+    if name not in CORRUPTIONS:
+        raise UsageError(f"There is no corruption {name!r}; expected one of {', '.join(CORRUPTIONS)}.")
+    if severity not in SEVERITIES:
+        raise UsageError(f"The severity is {severity}; expected a whole number, 1 to {len(SEVERITIES)}.")
+    return CORRUPTIONS[name].strengths[SEVERITIES.index(severity)]
 
 
 def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0) -> np.ndarray:
@@ -209,14 +198,13 @@ def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0
         UsageError: The name or the severity is unknown.
         ValueError: The films are not uint8 (N, H, W).
     """
-    require_corruptions([name], [severity])
+    strength = get_strength(name, severity)
     if images.ndim != 3 or images.dtype != np.uint8:
         raise ValueError(f"images is {images.dtype} {images.shape}; expected uint8 (N, H, W).")
-    corruption, rng = CORRUPTIONS[name], np.random.default_rng(seed)
-    strength, corrupted = corruption.strengths[int(severity) - 1], np.empty_like(images)
+    rng, corrupted = np.random.default_rng(seed), np.empty_like(images)
     for start in range(0, len(images), BATCH_SIZE):
         batch = slice(start, start + BATCH_SIZE)
-        corrupted[batch] = corruption.change(images[batch].copy(), strength, rng)
+        corrupted[batch] = CORRUPTIONS[name].change(images[batch].copy(), strength, rng)
     return corrupted
 
 
@@ -227,12 +215,11 @@ def compute_corruption_curves(
     threshold: float,
     names: Iterable[str] = tuple(CORRUPTIONS),
     severities: Iterable[int] = SEVERITIES,
-    seed: int = 0,
 ) -> dict[str, list[dict]]:
-    """The metrics of a model as films get worse, one corruption at a time.
+    """The metrics of a model as films get worse, one corruption at a time; all models see the same films.
 
     `predict` maps a data set of N films to P(pneumonia), float (N,); `threshold` was chosen on films as they
-    are; `names` are keys of `CORRUPTIONS`. One seed gives all models the same films.
+    are; `names` are keys of `CORRUPTIONS`.
 
     Returns:
         By corruption a list of {"severity", "strength", "auroc", "sensitivity", "specificity"}, plain values,
@@ -243,17 +230,15 @@ def compute_corruption_curves(
         UsageError: A name or a severity is unknown.
         PneumoError: There is no film, or `predict` gives something else than probabilities.
     """
-    names, severities = list(names), list(severities)
-    require_corruptions(names, severities)
+    asked = [(name, severity, get_strength(name, severity)) for name, severity in product(names, severities)]
 
     def judge(films: XrayDataset) -> dict:
         metrics = compute_metrics(films.labels, predict(films), threshold=threshold)
         return {name: metrics[name] for name in CURVE_FIGURES}
 
     plain = {"severity": 0, "strength": None, **judge(dataset)}
-    curves = {name: [dict(plain)] for name in names}
-    for name, severity in product(curves, severities):
-        films = replace(dataset, images=corrupt_films(dataset.images, name, severity=severity, seed=seed))
-        strength = CORRUPTIONS[name].strengths[int(severity) - 1]
+    curves = {name: [dict(plain)] for name, _, _ in asked}
+    for name, severity, strength in asked:
+        films = replace(dataset, images=corrupt_films(dataset.images, name, severity=severity))
         curves[name].append({"severity": int(severity), "strength": strength, **judge(films)})
     return curves

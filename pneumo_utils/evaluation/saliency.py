@@ -1,9 +1,7 @@
 """What a model looks at: saliency maps (Grad-CAM), their sanity check, films with the lungs covered.
 
-In the course's models each cell of the last feature map adds its own part to the logit, and the saliency map
-shows the parts above zero. A cell is 32 pixels wide: 7 x 7 of them for a film of 224 pixels, 4 x 4 for 128,
-2 x 2 for 64. Earlier maps are finer, but there Grad-CAM misleads: it had next to nothing in common with what
-the logit loses when a patch is covered.
+A map shows what each cell of the last feature map, 32 pixels wide, adds to the logit. Earlier maps are finer,
+but there Grad-CAM had next to nothing in common with what the logit loses when a patch is covered.
 """
 
 import copy
@@ -20,7 +18,7 @@ from torch import nn
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.transforms import GREY_MEAN, EvalTransform
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, judge_predictions
+from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
 from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import Ensemble
 
@@ -31,22 +29,17 @@ TILT_DEG = 12.0
 NUM_COPIES = 5
 """Untrained networks; with a single one the median lay between -0.5 and 0.6, by chance."""
 COVER_GREY = round(255 * GREY_MEAN)
-"""The cover's grey level, 0 to 255, which the models' transform turns into about 0, as convolutions pad with.
-
-A constant gives nothing of the label away. The mean of the film, or of what lies under the cover, would:
-lungs with pneumonia are brighter. Black would look like air."""
+"""The cover's grey level, which is about 0 to the models. Black would look like air, and the mean of the film
+would give the label away: lungs with pneumonia are brighter."""
 
 
 def make_lung_mask(size: int) -> np.ndarray:
     """A rough lung field, bool (size, size): two ellipses that fit most frontal films resized to a square.
 
-    They were drawn by hand over the mean of 5,840 films of ChestXRay2017 and looked at over 32 single
-    films: generous at the flanks and towards the heart, short of the deepest corners behind the
-    diaphragm; mirror-symmetric, about 45 % of the film. Where a child lies askew or was cropped, lung stays
-    outside. So what is read outside them is no proof of a shortcut, only a strong hint.
+    They were drawn by hand over the mean of 5,840 films of ChestXRay2017: generous at the flanks and towards
+    the heart, short of the deepest corners behind the diaphragm, mirror-symmetric. Where a child lies askew
+    or was cropped, lung stays outside: what is read there is no proof of a shortcut, only a strong hint.
     """
-    if size < 1:
-        raise ValueError(f"size is {size}; expected a number of pixels, 1 or more.")
     line = (np.arange(size) + 0.5) / size
     x = np.minimum(line, 1 - line)[None, :] - CENTRE[0]  # folded at the middle: one ellipse does for both
     y = line[:, None] - CENTRE[1]
@@ -61,7 +54,6 @@ def compute_saliency(
     images: np.ndarray | torch.Tensor,
     *,
     transform: EvalTransform,
-    label: int = 1,
     flip_average: bool = False,
     batch_size: int = 32,
 ) -> np.ndarray:
@@ -73,12 +65,11 @@ def compute_saliency(
 
     Args:
         model: Of the registry, or an `Ensemble`: the mean of its members' maps, each scaled first.
-        label: 1 explains the logit; 0 its negative, what spoke against pneumonia.
         flip_average: Whether the answer is the mean over film and mirror image; so is the map then.
 
     Raises:
         ValueError: The films are not uint8 (N, H, W).
-        UsageError: The model has no feature maps, or the label is not 0 or 1.
+        UsageError: The model has no feature maps.
 
     Source:
         Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391; on such a last map it is the class
@@ -88,7 +79,7 @@ def compute_saliency(
     if films.ndim != 3 or films.dtype != torch.uint8:
         raise ValueError(f"images is {films.dtype} {tuple(films.shape)}; expected uint8 (N, H, W).")
     members = model.members if isinstance(model, Ensemble) else [model]
-    explainers = [_build_explainer(member, transform.image_size, label) for member in members]
+    explainers = [_build_explainer(member, transform.image_size) for member in members]
     device, saliency = next(model.parameters()).device, np.zeros(films.shape, np.float32)
     for start in range(0, len(films), batch_size):
         batch = films[start : start + batch_size]
@@ -100,20 +91,16 @@ def compute_saliency(
     return saliency
 
 
-def _build_explainer(model: nn.Module, image_size: int, label: int):
+def _build_explainer(model: nn.Module, image_size: int):
     """captum's Grad-CAM on a copy: modes, hooks, gradients and flags of the model stay as they are."""
     from captum.attr import LayerGradCam
 
-    if label not in (0, 1):
-        raise UsageError(f"label is {label}; expected 0 (NORMAL) or 1 (PNEUMONIA).")
-    copied, sign = copy.deepcopy(model).eval().requires_grad_(False), 2 * label - 1
-    return LayerGradCam(lambda inputs: sign * copied(inputs), _find_last_map(copied, image_size))
+    copied = copy.deepcopy(model).eval().requires_grad_(False)
+    return LayerGradCam(copied, _find_last_map(copied, image_size))
 
 
 def _find_last_map(model: nn.Module, image_size: int) -> nn.Module:
     """The last part with an output (1, C, h, h), h above 1 if there is one, seen on an empty film."""
-    if not hasattr(model, "blocks") and not hasattr(model, "features"):
-        raise UsageError(f"{type(model).__name__} names no parts; expected a model of the registry.")
     found = []
     handles = [
         block.register_forward_hook(lambda part, _, output: found.append((part, output.shape)))
@@ -136,16 +123,15 @@ def _explain(explainer, inputs: torch.Tensor, size) -> torch.Tensor:
 
 
 def _scale(maps: torch.Tensor) -> torch.Tensor:
-    peaks = maps.amax((1, 2), keepdim=True)
-    return torch.where(peaks > 0, maps / peaks, torch.zeros_like(maps))
+    return maps / maps.amax((1, 2), keepdim=True).clamp(min=torch.finfo(maps.dtype).tiny)
 
 
 def compute_lung_share(saliency: np.ndarray) -> np.ndarray:
     """How much of each map, float (N, S, S), lies inside the rough lung field: float64 (N,), 0 to 1.
 
-    NaN where a map is zero throughout. Only above `compute_even_share`, about 0.45, does a map favour the
-    lungs; the medians of untrained networks lay between 0.2 and 0.53, so a little more proves nothing. With
-    4 x 4 cells no map can have less than 0.12 or more than 0.87, with 2 x 2 all lie within 0.02 of 0.45.
+    NaN where a map is zero throughout. Only above `compute_even_share` does a map favour the lungs; medians
+    of untrained networks lay between 0.2 and 0.53, so a little more proves nothing. With 4 x 4 cells no map
+    can have less than 0.12 or more than 0.87, with 2 x 2 all lie within 0.02 of 0.45.
     """
     inside = saliency[:, make_lung_mask(saliency.shape[-1])].sum(1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
@@ -153,18 +139,16 @@ def compute_lung_share(saliency: np.ndarray) -> np.ndarray:
 
 
 def compute_even_share(image_size: int) -> float:
-    """The lung share of a map that is the same everywhere, 0 to 1: the area share of the rough lung field."""
+    """The lung share of a map that is the same everywhere, about 0.45."""
     return float(make_lung_mask(image_size).mean())
 
 
 @dataclass(frozen=True)
 class RandomisationCheck:
-    """How alike the maps of a trained model and of untrained networks are, -1 to 1.
+    """How alike the maps of a trained model and of D untrained networks are, -1 to 1; NaN without a map.
 
-    Attributes:
-        correlations: float64 (N,), mean over the draws; NaN for a film on which nothing speaks for pneumonia.
-        median: Over the films; NaN where all are.
-        draw_medians: float64 (D,), the median over the films in each draw: how far chance goes.
+    `correlations`, float64 (N,), are the means over the draws and `median` is theirs over the films;
+    `draw_medians`, float64 (D,), one a draw, show how far chance goes.
     """
 
     correlations: np.ndarray
@@ -173,7 +157,7 @@ class RandomisationCheck:
 
 
 def compute_randomisation_check(
-    model: nn.Module, images: np.ndarray, *, num_draws: int = NUM_COPIES, seed: int = 0, **settings
+    model: nn.Module, images: np.ndarray, *, num_draws: int = NUM_COPIES, **settings
 ) -> RandomisationCheck:
     """Sanity check: rank correlation between saliency maps and those of the same network with random weights.
 
@@ -182,33 +166,28 @@ def compute_randomisation_check(
     not one that proves it right. With maps of 4 x 4 cells a film's own number is mostly chance: read the
     median, and how far apart those of the draws lie.
 
-    The `num_draws` random networks, 1 or more, have seeds from `seed` on. Model, images and settings are as
-    for `compute_saliency`; the model stays untouched, and so do torch's random numbers.
-
-    Raises:
-        UsageError: `num_draws` is below 1.
+    There are `num_draws` random networks, 1 or more; all else is as for `compute_saliency`.
 
     Source:
         Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
     """
-    if num_draws < 1:
-        raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
+    import pandas as pd
+
     trained = compute_saliency(model, images, **settings)
-    draws = np.full((num_draws, len(trained)), np.nan)
+    draws = np.empty((num_draws, len(trained)))
     for draw in range(num_draws):
-        untrained = compute_saliency(make_random_copy(model, seed=seed + draw), images, **settings)
+        untrained = compute_saliency(make_random_copy(model, seed=draw), images, **settings)
         draws[draw] = [_correlate(*pair) for pair in zip(trained, untrained, strict=True)]
-    counts = np.isfinite(draws).sum(0)
-    means = np.where(counts > 0, np.nansum(draws, 0) / np.maximum(counts, 1), np.nan)
-    return RandomisationCheck(means, _compute_median(means), np.array([_compute_median(d) for d in draws]))
+    table = pd.DataFrame(draws)  # its means and medians leave out NaN
+    means = table.mean()
+    return RandomisationCheck(means.to_numpy(), float(means.median()), table.median(axis=1).to_numpy())
 
 
 def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
-    """The same architecture with all weights drawn anew, on the same device; the model stays untouched.
+    """A copy of the model with all weights drawn anew; the caller's random numbers go on as if nothing had.
 
     Every layer draws its weights as torch does when it is made, and batch norm forgets its statistics. A
-    parameter that belongs to no such layer has its values shuffled. The caller's random numbers go on as if
-    nothing had been drawn.
+    parameter that belongs to no such layer has its values shuffled.
     """
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
@@ -231,27 +210,13 @@ def _correlate(first: np.ndarray, second: np.ndarray) -> float:
     return float(spearmanr(first.ravel(), second.ravel()).statistic)
 
 
-def _compute_median(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if len(values) else float("nan")
-
-
-def cover_films(images: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A copy of films, uint8 (N, H, W), with an even grey where the mask, bool (H, W), is true."""
-    covered = images.copy()
-    covered[:, mask] = COVER_GREY
-    return covered
-
-
-def compute_coverage(
-    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset, *, num_draws: int = NUM_DRAWS
-) -> dict:
+def compute_coverage(predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset) -> dict:
     """The AUROC on films as they are, with the lungs covered, and with everything else covered.
 
     A model that reads the lungs keeps most of its AUROC with the rest covered and falls towards 0.5 with the
     lungs covered. What stays well above 0.5 then is told from outside the lungs: a shortcut, or lung that
     the rough field leaves out. Compare the two covers with each other: a covered film is unlike any that the
-    model was trained on, so that some loss is owed to the strangeness alone; only the ranking can be read.
+    model was trained on, so that some loss is owed to the strangeness alone.
 
     Returns:
         {"whole", "lungs_covered", "rest_covered"}: AUROC, 0 to 1, None where a class has no film; and their
@@ -259,12 +224,11 @@ def compute_coverage(
     """
     lungs = make_lung_mask(dataset.image_size)
     covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}
-    if len(np.unique(dataset.labels)) < 2:
-        return dict.fromkeys(covers) | {"intervals": dict.fromkeys(covers, (None, None))}
     aurocs, intervals = {}, {}
     for name, mask in covers.items():
-        probs = predict(replace(dataset, images=cover_films(dataset.images, mask)))
+        covered = np.where(mask, np.uint8(COVER_GREY), dataset.images)
+        probs = predict(replace(dataset, images=covered))
         predictions = Predictions(dataset.labels, probs, dataset.patients, dataset.names)
-        judged = judge_predictions(predictions, threshold=0.5, num_draws=num_draws)
+        judged = judge_predictions(predictions, threshold=0.5)
         aurocs[name], intervals[name] = judged["auroc"], judged["intervals"]["auroc"]
     return aurocs | {"intervals": intervals}

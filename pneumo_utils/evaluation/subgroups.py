@@ -1,8 +1,4 @@
-"""Subgroup analysis: is a model as good on one part of a split as on another?
-
-What sets two parts apart is rarely one thing: a child with many films may also be a sicker one. A difference
-says where a model is worse, not why.
-"""
+"""Subgroup analysis: where in a split a model is worse (not why: parts rarely differ in one thing only)."""
 
 from collections.abc import Iterator
 from itertools import combinations, product
@@ -11,22 +7,19 @@ import numpy as np
 
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, judge_predictions
-from pneumo_utils.evaluation.results import format_interval
+from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
+from pneumo_utils.evaluation.results import format_share
 
 FIGURES = {"sensitivity": 1, "specificity": 0}
 """The metrics that are compared, and the label of the films that each is computed from."""
 
 
-def compute_subgroups(
-    predictions: Predictions, dataset: XrayDataset, *, threshold: float, num_draws: int = NUM_DRAWS
-) -> list[dict]:
+def compute_subgroups(predictions: Predictions, dataset: XrayDataset, *, threshold: float) -> list[dict]:
     """The metrics of a model on parts of a split: by subtype, brightness, original size and patient.
 
     The thirds by brightness (mean grey level) and by original size (pixels) are those of each class on its
-    own, so that each part has the split's mix of classes. Thirds of all films would mix up fact and class:
-    most large films are NORMAL, and the sensitivity on large films would rest on few. The price: "bright" is
-    bright for a film of its class. Films that tie stay together.
+    own: most large films are NORMAL, and the sensitivity on a third of all films would rest on few. The
+    price: "bright" is bright for a film of its class. Films that tie stay together.
 
     Returns:
         A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
@@ -42,7 +35,7 @@ def compute_subgroups(
     for grouping, part, inside in _list_parts(dataset):
         if inside.any():
             films = Predictions(*(values[inside] for values in vars(predictions).values()))
-            rows.append({"grouping": grouping, "part": part, **_judge(films, threshold, num_draws)})
+            rows.append({"grouping": grouping, "part": part, **_judge(films, threshold)})
     return rows
 
 
@@ -73,8 +66,8 @@ def _find_thirds(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return thirds
 
 
-def _judge(films: Predictions, threshold: float, num_draws: int) -> dict:
-    judged = judge_predictions(films, threshold=threshold, num_draws=num_draws)
+def _judge(films: Predictions, threshold: float) -> dict:
+    judged = judge_predictions(films, threshold=threshold)
     shares, intervals = {name: judged[name] for name in FIGURES}, {}
     for name, label in FIGURES.items():
         num_patients = len(np.unique(films.patients[films.labels == label]))
@@ -114,7 +107,7 @@ def _compare_parts(parts: list[dict], figure: str) -> str:
         return "nothing to compare, fewer than two parts have two or more patients of the class"
 
     def show(row: dict) -> str:
-        return f"{row['part']} {format_interval(row[figure], row['intervals'][figure])}"
+        return f"{row['part']} {format_share(row, figure)}"
 
     ranked = sorted(parts, key=lambda row: row[figure], reverse=True)
     apart = [

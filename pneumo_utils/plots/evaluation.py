@@ -11,6 +11,7 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.compare import Comparison
 from pneumo_utils.evaluation.curves import (
+    THRESHOLD_GRID,
     compute_chance_ece,
     compute_decision_curve,
     compute_precision_recall_band,
@@ -28,10 +29,7 @@ from pneumo_utils.training.thresholds import ReferBand
 
 @styled
 def plot_roc(predictions: dict[str, Predictions], *, thresholds: dict[str, float]) -> Figure:
-    """ROC curves of models on the same films, by name, each with its 95 % band and a dot at its threshold.
-
-    Films of one patient get no band.
-    """
+    """ROC curves of models on the same films, by name, with bands (not of one patient) and thresholds."""
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     for name, p, colour in with_colours(predictions):
         if p.num_patients > 1:
@@ -71,13 +69,12 @@ def plot_reliability(predictions: dict[str, Predictions]) -> Figure:
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     axis.plot([0, 1], [0, 1], ":", color="0.5", label="taken at its word")
     for name, p, colour in with_colours(predictions):
-        bins = compute_reliability(p)
-        said = np.array([b.mean_prob for b in bins])
-        share = np.array([b.share for b in bins])
-        ends = np.abs([[b.low for b in bins], [b.high for b in bins]] - share)
+        band = compute_reliability(p)
+        ends = np.abs([band.low, band.high] - band.value)
+        look = {"fmt": "o-", "markersize": 5, "capsize": 2, "color": colour}
         ece = compute_metrics(p.labels, p.probs, threshold=0.5)["ece"]
         label = f"{name}, ECE {ece:.3f} (by chance alone {compute_chance_ece(p):.3f})"
-        axis.errorbar(said, share, yerr=ends, fmt="o-", markersize=5, capsize=2, color=colour, label=label)
+        axis.errorbar(band.x, band.value, yerr=ends, label=label, **look)
     axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
     figure.legend(loc="outside lower center", fontsize=9)
     return figure
@@ -88,9 +85,9 @@ def plot_decision_curve(predictions: dict[str, Predictions]) -> Figure:
     """Net benefit of acting on each model, against treating all and treating none."""
     figure, axis = plt.subplots(figsize=(6.5, 3.6))
     for name, p, colour in with_colours(predictions):
-        curve = compute_decision_curve(p)
-        axis.plot(curve.thresholds, curve.model, color=colour, label=name)
-    axis.plot(curve.thresholds, curve.treat_all, "--", color="0.4", label="treat all")
+        benefit, of_treating_all = compute_decision_curve(p)
+        axis.plot(THRESHOLD_GRID, benefit, color=colour, label=name)
+    axis.plot(THRESHOLD_GRID, of_treating_all, "--", color="0.4", label="treat all")
     axis.axhline(0, linestyle=":", color="0.4", label="treat none")
     axis.set(xlabel="probability from which one would treat", ylim=(-0.1, 1.1 * np.mean(p.labels) + 0.02))
     axis.set_ylabel("net benefit,\nfound pneumonias per film")
@@ -127,13 +124,10 @@ def plot_confusion(predictions: Predictions, *, threshold: float) -> Figure:
     return figure
 
 
-PROB_BINS = np.linspace(0, 1, 31)
-
-
 def _draw_probs(axis: Axes, predictions: Predictions, *, threshold: float | None = None) -> None:
     for label, name in enumerate(CLASS_NAMES):
         probs = predictions.probs[predictions.labels == label]
-        axis.hist(probs, PROB_BINS, color=COLOURS[label], alpha=0.6, label=name)
+        axis.hist(probs, np.linspace(0, 1, 31), color=COLOURS[label], alpha=0.6, label=name)
     if threshold is not None:
         axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
     axis.set_xlabel("P(pneumonia)")
@@ -153,8 +147,7 @@ def plot_probs(predictions: Predictions, *, threshold: float) -> Figure:
 def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> Figure:
     """Where the probabilities of several sets of films lie about one threshold, one panel a set.
 
-    Above each panel: how well its films are ranked, which no threshold enters, the accuracy at this
-    threshold, and the highest accuracy that any threshold gives.
+    Above each: how well its films are ranked, the accuracy at this threshold, and at the best one.
     """
     figure, axes = plt.subplots(1, len(predictions), figsize=(4.8 * len(predictions), 3.1), squeeze=False)
     for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
@@ -188,12 +181,12 @@ def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure
 @styled
 def plot_beside_published(rows: list[dict]) -> Figure:
     """Accuracy and AUROC on the official test split: rows of `evaluate` beside published figures as dots."""
-    names = [f"ours: {row['model']}" for row in rows] + [other.name for other in PUBLISHED]
+    names = [f"ours: {row['model']}" for row in rows] + [row["model"] for row in PUBLISHED]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1 + 0.36 * len(names)), sharey=True)
     above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
     for axis, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
         ours = [(row[metric], row["intervals"][metric], COLOURS[0]) for row in rows]
-        published = [(getattr(other, metric), (None, None), "0.45") for other in PUBLISHED]
+        published = [(row[metric], (None, None), "0.45") for row in PUBLISHED]
         for place, (value, interval, colour) in enumerate(ours + published):
             draw_interval(axis, place, value, interval=interval, colour=colour)
             axis.annotate(f"{value:{form}}", (value, place), **above)
@@ -209,12 +202,10 @@ def plot_beside_published(rows: list[dict]) -> Figure:
 
 @styled
 def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: str = "auroc") -> Figure:
-    """A metric over severity, a panel for each corruption and a line for each model.
+    """A metric of `CURVE_FIGURES` over severity, a panel for each corruption and a line for each model.
 
-    Args:
-        curves: By model name, each from `compute_corruption_curves` with the same corruptions and severities.
-            Where the metric is None the line has a gap.
-        metric: "auroc", "sensitivity" or "specificity"; AUROC may hold where the threshold no longer fits.
+    The curves are those of `compute_corruption_curves`, by model name. Where the metric is None the line has
+    a gap; AUROC may hold where the threshold no longer fits.
 
     Raises:
         UsageError: The curves are empty or of different corruptions or severities, or the metric is unknown.
@@ -246,9 +237,9 @@ def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: 
 
 
 @styled
-def plot_corruptions(dataset: XrayDataset, index: int, *, severities=(0, 1, 3, 5)) -> Figure:
+def plot_corruptions(dataset: XrayDataset, index: int) -> Figure:
     """One film under each corruption, a column each, a row for each severity, its strength below it."""
-    film = dataset.images[[index]]
+    film, severities = dataset.images[[index]], (0, 1, 3, 5)
     size = (1.5 * len(CORRUPTIONS) + 0.4, 1.75 * len(severities) + 0.25)
     figure, axes = plt.subplots(len(severities), len(CORRUPTIONS), figsize=size, squeeze=False)
     for column, (name, corruption) in zip(axes.T, CORRUPTIONS.items(), strict=True):

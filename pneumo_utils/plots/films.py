@@ -26,11 +26,10 @@ def _make_sheet(count: int, columns: int, *, size: tuple[float, float]) -> tuple
 def show_films(dataset: XrayDataset, index, *, titles: list[str] | None = None, columns: int = 6) -> Figure:
     """A sheet of films of a dataset, each with its text; its class if there is none."""
     figure, axes = _make_sheet(len(index), columns, size=(1.5, 1.8))
-    for position, film in enumerate(index):
-        label = dataset.labels[film]
-        axes[position].imshow(dataset.images[film], **GREY)
-        text = titles[position] if titles else CLASS_NAMES[label]
-        axes[position].set_title(text, fontsize=8, color=COLOURS[label])
+    texts = titles or [CLASS_NAMES[label] for label in dataset.labels[index]]
+    for axis, film, text in zip(axes, index, texts, strict=False):
+        axis.imshow(dataset.images[film], **GREY)
+        axis.set_title(text, fontsize=8, color=COLOURS[dataset.labels[film]])
     set_title(figure, "", synthetic=dataset.is_synthetic)
     return figure
 
@@ -104,29 +103,13 @@ def plot_shortcuts(shortcuts: dict) -> Figure:
 
 @styled
 def plot_spread(films, column: str, *, label: str) -> Figure:
-    """How a fact of films is spread in each class, in percent of the films of the class.
-
-    Args:
-        films: DataFrame, a row a film, with `class_name` and the fact.
-        column: Where the fact stands.
-        label: What it is called, with its unit.
-    """
+    """How a column of a DataFrame, a row a film, is spread in each `class_name`, in percent of the class."""
     import seaborn as sns
 
-    fewest = films["class_name"].value_counts().min()
     figure, axis = plt.subplots(figsize=(4, 2.9))
-    sns.histplot(
-        films,
-        x=column,
-        hue="class_name",
-        hue_order=CLASS_NAMES,
-        palette=COLOURS[:2],
-        bins=min(40, 2 + int(fewest**0.5)),  # few films, few steps
-        element="step",
-        stat="percent",
-        common_norm=False,
-        ax=axis,
-    )
+    classes = {"hue": "class_name", "hue_order": CLASS_NAMES, "palette": COLOURS[:2], "common_norm": False}
+    bins = min(40, 2 + int(films["class_name"].value_counts().min() ** 0.5))  # few films, few steps
+    sns.histplot(films, x=column, bins=bins, element="step", stat="percent", ax=axis, **classes)
     axis.set(xlabel=label, ylabel="films of the class, %")
     sns.move_legend(axis, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None)
     return figure
@@ -137,22 +120,11 @@ OPACITY = 0.65  # of the colour where the map is 1; it fades with the map
 
 @styled
 def show_saliency(
-    dataset: XrayDataset,
-    index,
-    saliency: np.ndarray,
-    *,
-    titles: list[str] | None = None,
-    label: int = 1,
-    columns: int = 3,
-    outline: bool = True,
+    dataset: XrayDataset, index, saliency: np.ndarray, *, titles: list[str] | None = None
 ) -> Figure:
-    """A sheet of pairs: a film, and the same film under its saliency map.
+    """A sheet of pairs: a film, and the same film under its map and the outline of the rough lung field.
 
-    Args:
-        dataset: Where the films are, square.
-        index: Which ones, K ints.
-        saliency: float (K, H, W), 0 to 1, of these films in this order, from `compute_saliency`.
-        label: The class that the maps explain, for the colour scale.
+    The maps are float (K, H, W), 0 to 1, from `compute_saliency`, of the films of the index in this order.
 
     Raises:
         ValueError: There is not one map of the film's size for each film.
@@ -162,27 +134,21 @@ def show_saliency(
     expected = (len(index), *dataset.images.shape[1:])
     if saliency.shape != expected:
         raise ValueError(f"saliency has shape {saliency.shape}; expected {expected}, a map for each film.")
-    figure, axes = _make_sheet(2 * len(index), 2 * columns, size=(1.55, 1.8))
-    for position, film in enumerate(index):
-        plain, under = axes[2 * position : 2 * position + 2]
+    figure, axes = _make_sheet(2 * len(index), 6, size=(1.55, 1.8))
+    texts = titles or [CLASS_NAMES[label] for label in dataset.labels[index]]
+    for plain, under, film, text, heat in zip(axes[::2], axes[1::2], index, texts, saliency, strict=False):
         for axis in (plain, under):
             axis.imshow(dataset.images[film], **GREY)
-        under.imshow(saliency[position], cmap=COLOUR_MAP, vmin=0, vmax=1, alpha=OPACITY * saliency[position])
-        if outline:
-            under.contour(make_lung_mask(dataset.image_size), levels=[0.5], colors="white", linewidths=0.7)
-        text = titles[position] if titles else CLASS_NAMES[dataset.labels[film]]
+        under.imshow(heat, cmap=COLOUR_MAP, vmin=0, vmax=1, alpha=OPACITY * heat)
+        under.contour(make_lung_mask(dataset.image_size), levels=[0.5], colors="white", linewidths=0.7)
         plain.set_title(text, fontsize=8, color=COLOURS[dataset.labels[film]], loc="left")
-    _add_scale(figure, axes, CLASS_NAMES[label])
-    set_title(figure, "", synthetic=dataset.is_synthetic)
-    return figure
-
-
-def _add_scale(figure: Figure, axes: list[Axes], name: str) -> None:
     figure.set_figheight(figure.get_figheight() + 0.6)
     colours = plt.cm.ScalarMappable(plt.Normalize(0, 1), COLOUR_MAP)
-    bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.35, aspect=40, ticks=[0, 1])
-    bar.ax.tick_params(labelsize=8)
-    bar.set_label(f"speaks for {name}; 1 is the most of the film", fontsize=9, labelpad=0)
+    scale = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.35, aspect=40, ticks=[0, 1])
+    scale.ax.tick_params(labelsize=8)
+    scale.set_label("speaks for PNEUMONIA; 1 is the most of the film", fontsize=9, labelpad=0)
+    set_title(figure, "", synthetic=dataset.is_synthetic)
+    return figure
 
 
 @styled
@@ -210,10 +176,9 @@ def plot_lung_share(shares: dict[str, np.ndarray], *, even_share: float) -> Figu
 
 @styled
 def show_receptive_field(film, fields: dict) -> Figure:
-    """One film in several panels, each with the `ReceptiveField` of the middle place of a map, by its name.
+    """One film, tensor (H, W), 0 to 1, in panels, each with the `ReceptiveField` of a map's middle, by name.
 
-    The film is a tensor (H, W), 0 to 1. The square is what can reach the place; the brighter the pixels, the
-    more they do.
+    The square is what can reach the middle; the brighter the pixels, the more they do.
     """
     height, width = film.shape
     figure, axes = plt.subplots(1, len(fields), figsize=(1.9 * len(fields), 2.4), squeeze=False)

@@ -30,14 +30,14 @@ STYLE = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
+MAX_ALT_LENGTH = 500
 TITLE_HEIGHT = 0.35  # of a title above several charts or pictures, inches; the figure grows by it
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Makes a plot of a function that draws: with our style, a title and the mark of phantoms.
+    """Makes a plot of a function that draws: in our style, with the keywords `title` and `synthetic`.
 
-    The plot takes what the function takes and two keywords more: `title`, and `synthetic`, whether phantoms
-    are behind the figure.
+    `synthetic` says whether phantoms are behind the figure, which marks it.
     """
 
     @functools.wraps(draw)
@@ -96,14 +96,11 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-MAX_ALT_LENGTH = 500
-
-
 def show_figure(figure: Figure) -> None:
     """Shows a figure with the words of `describe_figure` as its alt text, and closes it.
 
-    The PNG carries them as metadata, which nbconvert reads. JupyterLab does not, so it gets the same PNG as
-    HTML too; `course.store_outputs` leaves that out. Outside a notebook this is `plt.show()`.
+    nbconvert reads them from the PNG's metadata; JupyterLab does not, so it gets the same PNG as HTML too,
+    which is not stored in the lessons. Outside a notebook this is `plt.show()`.
     """
     from IPython import get_ipython
     from IPython.display import display
