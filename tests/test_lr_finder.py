@@ -11,7 +11,7 @@ from test_trainer import CONFIG, Blocks, run_schedule
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models.resnet import ResnetFinetune
+from pneumo_utils.models.backbone import ResnetFinetune
 from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE, fit
 from pneumo_utils.training.lr_finder import find_lr, trace_losses, trace_rates
 from pneumo_utils.training.trainer import Trainer

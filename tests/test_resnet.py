@@ -8,9 +8,9 @@ import torch
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.models import resnet
+from pneumo_utils.models import backbone
+from pneumo_utils.models.backbone import ResnetFinetune
 from pneumo_utils.models.registry import build_model, count_parameters
-from pneumo_utils.models.resnet import ResnetFinetune
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,6 @@ def test_a_dead_network_gives_no_weights(monkeypatch, tmp_path):
         raise OSError("no network")
 
     monkeypatch.setattr("torch.hub.download_url_to_file", refuse)
-    timeout = resnet.socket.getdefaulttimeout()
+    timeout = backbone.socket.getdefaulttimeout()
     assert ResnetFinetune().load_imagenet_state() is None
-    assert resnet.socket.getdefaulttimeout() == timeout
+    assert backbone.socket.getdefaulttimeout() == timeout

@@ -15,8 +15,8 @@ import torch
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.errors import PneumoError
+from pneumo_utils.models.backbone import ResnetFinetune
 from pneumo_utils.models.checkpoint import load_checkpoint
-from pneumo_utils.models.resnet import ResnetFinetune
 from pneumo_utils.runtime import make_accelerator
 from pneumo_utils.training import fit as loop
 from pneumo_utils.training import resume as safe_point

@@ -15,24 +15,22 @@ from pneumo_utils.errors import PneumoError
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command; `words` are those after `pneumo`, of the process if None. Returns the exit code."""
-    from pneumo_utils.cli import answering, data, evaluating, training
+    from pneumo_utils.cli import data, training, using
 
     parser = argparse.ArgumentParser(
         prog="pneumo", description="Pneumonia detection from chest X-rays. For teaching, never for diagnosis."
     )
     parser.add_argument("--version", action="version", version=f"pneumo {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for module in (training, evaluating, answering, data):
+    for module in (training, using, data):
         module.add_commands(commands)
     return run(parser, words)
 
 
 def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
-    """Calls what the chosen command has set as `run`, with the parsed words.
+    """Calls what the chosen command has set as `run`, and says in one sentence what a user can mend.
 
-    Returns:
-        The exit code: 0, 1 (the run failed) or 2 (the request cannot be met); errors that a user can mend
-        are said in one sentence.
+    Returns the exit code: 0, 1 (the run failed), 2 (the request cannot be met) or 130 (stopped by hand).
     """
     arguments = parser.parse_args(words)
     try:

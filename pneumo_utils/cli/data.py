@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pneumo_utils.cli import add_command, add_flag, get_folders, say
+from pneumo_utils import cli
 
 
 def add_commands(commands) -> None:
@@ -12,26 +12,27 @@ def add_commands(commands) -> None:
     )
     actions = data.add_subparsers(required=True, metavar="action")
     text = "fetch films: ChestXRay2017, 1.2 GB, unless told otherwise"
-    download = add_command(actions, "download", _download, text=text)
+    download = cli.add_command(actions, "download", _download, text=text)
     sources = ("chestxray2017", "pneumoniamnist")
     download.add_argument("source", nargs="?", default=sources[0], choices=sources)
-    add_flag(download, "image_size", type=int, default=64, help="of pneumoniamnist: 28, 64, 128 or 224")
+    cli.add_flag(download, "image_size", type=int, default=64, help="of pneumoniamnist: 28, 64, 128 or 224")
 
-    info = add_command(actions, "info", _show_info, text="say which data is taken, and count its films")
-    add_flag(info, "data", default="auto", help="auto, a source or a folder")
+    info = cli.add_command(actions, "info", _show_info, text="say which data is taken, and count its films")
+    cli.add_flag(info, "data", default="auto", help="auto, a source or a folder")
 
     text = "what to know of a folder of films: leaks, repeats, damage, and what gives the label away"
-    audit = add_command(actions, "audit", _audit, text=text)
+    audit = cli.add_command(actions, "audit", _audit, text=text)
     audit.add_argument("folder", type=Path, help="holds NORMAL and PNEUMONIA, or train, val, test with these")
-    add_flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
-    add_flag(audit, "json", action="store_true", help="the figures on standard output, nothing else there")
-    add_flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
+    cli.add_flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
+    text = "the figures on standard output, nothing else there"
+    cli.add_flag(audit, "json", action="store_true", help=text)
+    cli.add_flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
 
-    add_command(commands, "course", _run_course, text="run the five lessons in order")
+    cli.add_command(commands, "course", _run_course, text="run the five lessons in order")
 
 
 def _download(arguments) -> None:
-    folder = get_folders(arguments).data
+    folder = cli.get_folders(arguments).data
     if arguments.source == "pneumoniamnist":
         from pneumo_utils.data.sources import download
 
@@ -65,11 +66,11 @@ def _audit(arguments) -> None:
     table = read_facts(arguments.folder)
     summary = summarise(table)
     findings = make_findings(summary)
-    build = get_folders(arguments).build
+    build = cli.get_folders(arguments).build
     json_path, html_path = build / "audit.json", arguments.html or build / "audit.html"
     save_audit(table, summary, findings=findings, json_path=json_path, html_path=html_path)
     print(format_json(summary, findings) if arguments.json else format_text(summary, findings))
-    say(f"The page is {html_path}, the figures are in {json_path}")
+    cli.say(f"The page is {html_path}, the figures are in {json_path}")
 
 
 def _run_course(arguments) -> None:

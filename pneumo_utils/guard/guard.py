@@ -54,8 +54,7 @@ def check_film(
         is_phantom: It is a drawn film of the course, so it is not asked whether it shows a chest.
 
     Raises:
-        ImageError: The image is blank or clearly no upright frontal chest film, so an answer would have
-            no basis.
+        ImageError: The image is blank or clearly no upright frontal chest film: an answer has no basis.
     """
     if image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"image is {image.dtype} {image.shape}; expected uint8 (H, W).")
@@ -71,12 +70,7 @@ def check_film(
 
 
 def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
-    """What the guard has to say of image files below a folder that were not made for this course.
-
-    Returns:
-        The sentences by the file's name, `NORMAL/1.png`, for those films only that differ from the training
-        films; one that is rejected or damaged has its reason there.
-    """
+    """Warnings, or why a film is rejected or damaged, by name below a folder, for films with any."""
     paths = list(paths)
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
         texts = list(pool.map(_describe, paths))
@@ -130,8 +124,7 @@ class FilmKindModel:
 
     Attributes:
         session: Maps the views of pictures, float32 (B, 2, 64, 64), to logits of the kinds, (B, K).
-        reject_below: A picture whose P(chest) is lower is rejected.
-        warn_below: One whose P(chest) is lower, though not that low, is warned of.
+        reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
     """
 
     session: InferenceSession
@@ -145,10 +138,7 @@ class FilmKindModel:
         return odds / odds.sum()
 
     def judge(self, image: np.ndarray) -> tuple[str, str]:
-        """The verdict on one picture, uint8 (H, W) of any size: "accept", "warn" or "reject", and its kind.
-
-        The kind is "chest" where it is accepted, else the likeliest of the others.
-        """
+        """For uint8 (H, W) "accept" and "chest", or "warn" or "reject" and the likeliest other kind."""
         probs = self.predict(image)
         if probs[0] >= self.warn_below:
             return "accept", KINDS[0]
@@ -163,10 +153,9 @@ def shrink(image: np.ndarray) -> np.ndarray:
 
 
 def make_views(picture: np.ndarray) -> np.ndarray:
-    """Two views of a picture, uint8 (H, W), in which its exposure no longer shows.
+    """Two views, float32 (2, H, W) in -1 to 1, of uint8 (H, W), in which the exposure no longer shows.
 
-    Returns:
-        float32 (2, H, W), each -1 to 1, as `normalise_levels` of `tools/teach_guard` gives them in training.
+    They are as `normalise_levels` of `tools/teach_guard` gives them in training.
     """
     up_to = np.bincount(picture.ravel(), minlength=256).cumsum()
     grey = np.arange(256, dtype=np.float32) / 255
@@ -179,11 +168,7 @@ def make_views(picture: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def load_film_kinds(folder: Path = WEIGHTS) -> FilmKindModel:
-    """The trained network from its three files in a folder, read once.
-
-    Raises:
-        PneumoError: A file is missing or damaged.
-    """
+    """The trained network from its three files, read once; a PneumoError where one is missing or damaged."""
     try:
         values = json.loads((folder / "film_kinds.json").read_text(encoding="utf-8"))
         if values["kinds"] != list(KINDS):

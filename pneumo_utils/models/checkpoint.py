@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,15 +31,13 @@ class Checkpoint:
     Attributes:
         state: The weights, by name, on the CPU.
         threshold: Call it pneumonia when prob >= threshold, 0 to 1; chosen on validation for balance.
-        screening_threshold: The same, chosen on validation to miss few pneumonias; None if never chosen.
+        screening_threshold: The same, chosen to miss few pneumonias; None if never chosen.
         temperature: Divides the logit before the sigmoid, above 0; chosen on validation.
-        refer_limits: Of the refer band (`training.thresholds`), for an error rate of `REFER_ALPHA` in each
-            class; None if never fitted.
+        refer_limits: Of the refer band, for the error rate `REFER_ALPHA` in each class; None if never fitted.
         flip_average: Whether a film's logit is the mean over it and its mirror image.
         num_members: Networks whose logits are averaged, 1 or more; above 1 it is an ensemble of seeds.
         pretrained: Whether training started from ImageNet weights.
         data_fingerprint: Of the training films.
-        class_names: What 0 and 1 mean.
     """
 
     config: TrainConfig
@@ -60,7 +58,7 @@ class Checkpoint:
 
     @property
     def model_name(self) -> str:
-        """The recipe's model; an ensemble of its seeds is called `<model>_ensemble`."""
+        """The recipe's model; an ensemble of its seeds is `<model>_ensemble`."""
         return self.config.model + (ENSEMBLE_SUFFIX if self.num_members > 1 else "")
 
     def build_model(self) -> torch.nn.Module:
@@ -74,20 +72,19 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
-    """Writes the file as a whole or not at all; raises as `save_tensors` does."""
+    """Writes the file as a whole, or raises a PneumoError and leaves what is there."""
     content = {"state": dict(checkpoint.state), "values": to_values(checkpoint)}
     return save_tensors(content, path, kind="checkpoint")
 
 
 def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
-    """Reads a checkpoint and checks that its weights are finite and fit the model; by default, any model.
+    """Reads a checkpoint, of any model if none is named; its weights are finite and fit the model.
 
     Raises:
         PneumoError: The file is absent, damaged, of another format or of another model.
     """
     from pneumo_utils.models.registry import require_model
 
-    path = Path(path)
     if model_name is not None:
         require_model(model_name.removesuffix(ENSEMBLE_SUFFIX))
     if not path.is_file():
@@ -109,21 +106,14 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
 
 
 def to_values(checkpoint: Checkpoint) -> dict:
-    """Everything but the weights, as plain values."""
-    values = {item.name: getattr(checkpoint, item.name) for item in fields(checkpoint)}
+    """Everything but the weights, as plain values that also JSON can hold."""
+    values = asdict(replace(checkpoint, state={}))
     del values["state"]
-    values["config"] = checkpoint.config.to_dict()
-    values["transform"] = asdict(checkpoint.transform)
-    values["class_names"] = list(checkpoint.class_names)
     return values | {"format": FORMAT_VERSION}
 
 
 def from_values(values: dict, state: Mapping[str, torch.Tensor]) -> Checkpoint:
-    """The inverse of `to_values`, checked; the weights are not looked at.
-
-    Raises:
-        ValueError: The values are of another format, or out of range.
-    """
+    """The inverse of `to_values`; a ValueError where the format is another or a value is out of range."""
     values = dict(values)
     if values.pop("format") != FORMAT_VERSION:
         raise ValueError("it has another format version")
@@ -144,12 +134,7 @@ def from_values(values: dict, state: Mapping[str, torch.Tensor]) -> Checkpoint:
 
 
 def require_valid_weights(checkpoint: Checkpoint) -> None:
-    """Checks that the weights are finite numbers of the model's own kind.
-
-    Raises:
-        ValueError: They are not.
-        RuntimeError: Their names or shapes are not those of the model.
-    """
+    """Raises a ValueError or RuntimeError if the weights are not finite, or not those of the model."""
     import torch
 
     expected = checkpoint.build_model().state_dict()
@@ -160,11 +145,7 @@ def require_valid_weights(checkpoint: Checkpoint) -> None:
 
 
 def require_match(path: Path | str, what: str, got, expected, flag: str) -> None:
-    """Checks that a checkpoint holds what was asked for; `expected` is None where nothing was.
-
-    Raises:
-        PneumoError: It holds something else; the message names the flag that would fit.
-    """
+    """Raises a PneumoError that names the flag that fits, unless `got` is `expected` or that is None."""
     if expected is not None and got != expected:
         raise PneumoError(
             f"{path} holds {what} {got}; expected {expected}. Name the checkpoint that fits, or {flag} {got}."
@@ -172,11 +153,7 @@ def require_match(path: Path | str, what: str, got, expected, flag: str) -> None
 
 
 def save_tensors(content, path: Path, *, kind: str) -> Path:
-    """Writes tensors and plain values in dicts and lists, as a whole or not at all.
-
-    Raises:
-        PneumoError: The file, called a `kind`, cannot be written, for example on a full disk.
-    """
+    """The same for any tensors and plain values in dicts and lists; messages call the file a `kind`."""
     import torch
 
     def write(temporary: Path) -> None:
@@ -212,14 +189,3 @@ def load_tensors(path: Path):
         raise
     except Exception as error:  # pickle, zip and torch have many words for it, none for a user
         raise ValueError("it is not a file of tensors and plain values") from error
-
-
-def require_intact(path: Path) -> None:
-    """Checks the checksums in a file of `save_tensors`; torch does not look at them.
-
-    Raises:
-        ValueError: A part of the file is damaged.
-    """
-    with zipfile.ZipFile(path) as archive:
-        if archive.testzip() is not None:
-            raise ValueError("its checksums are wrong")

@@ -14,12 +14,7 @@ def conv_block(in_channels: int, out_channels: int, *, stride: int = 1) -> nn.Se
 
 
 class CnnBaseline(nn.Module):
-    """Stages of two convolution blocks, the first of which halves height and width.
-
-    Args:
-        widths: Channels of each stage.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-    """
+    """Stages of two convolution blocks, each of so many channels; the first block halves height and width."""
 
     def __init__(self, widths: tuple[int, ...] = (16, 32, 64, 128, 256), dropout: float = 0.3):
         super().__init__()
@@ -43,8 +38,7 @@ class ReceptiveField:
     """What the place in the middle of a feature map looks at.
 
     Attributes:
-        side: Height and width of the square of pixels that can reach the place; what lies outside the film
-            is padding.
+        side: Height and width of the square of pixels that can reach the place, padding included.
         centre: Row and column of the pixel in the middle of that square.
         pull: float (H, W), how strongly each pixel moves the place: the mean absolute gradient, 1 at most.
     """
@@ -69,12 +63,11 @@ def compute_side(layers: nn.Module) -> tuple[int, int]:
 
 
 def measure_receptive_field(layers: nn.Module, inputs: torch.Tensor) -> ReceptiveField:
-    """The receptive field of the middle place, with what each of its pixels counts.
+    """The receptive field of the middle place, with what each of its pixels counts on average over films.
 
     Args:
-        layers: Convolutions in a row, each with half its kernel as padding; they are run in evaluation mode
-            and left in the mode they were in.
-        inputs: float (B, C, H, W), normalised films; the gradient is averaged over them.
+        layers: Convolutions in a row, each with half its kernel as padding; run in evaluation mode.
+        inputs: float (B, C, H, W), normalised films.
 
     Source:
         Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016, arXiv 1701.04128.

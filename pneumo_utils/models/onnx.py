@@ -33,14 +33,13 @@ USAGE = (
 
 
 class FilmsToProbs(nn.Module):
-    """The whole way of a checkpoint from films to probabilities."""
+    """The whole way of a checkpoint: logits and P(pneumonia), float (B,) each, for films, uint8 (B, S, S)."""
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
         self.checkpoint, self.model = checkpoint, checkpoint.build_model()
 
     def forward(self, films: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of pneumonia and P(pneumonia), float (B,) each, for uint8 (B, S, S)."""
         inputs = self.checkpoint.transform(films)
         if self.checkpoint.flip_average:
             inputs = torch.cat([inputs, inputs.flip(-1)])
@@ -51,23 +50,23 @@ class FilmsToProbs(nn.Module):
 
 
 def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
-    """Writes a model as ONNX, once ONNX Runtime has given the logits that torch gives.
-
-    Returns:
-        The largest difference between their logits on phantoms.
+    """Writes a model as ONNX; returns how far its logits on phantoms differ from torch's at most.
 
     Raises:
         UsageError: The packages that write ONNX are not installed.
         PneumoError: The difference is above `MAX_DIFFERENCE`; no file is left.
     """
     size = checkpoint.transform.image_size
-    example = torch.zeros(2, size, size, dtype=torch.uint8)
-    network = FilmsToProbs(checkpoint).eval()
+    network, example = FilmsToProbs(checkpoint).eval(), torch.zeros(2, size, size, dtype=torch.uint8)
     model = build_onnx(network, example, inputs="films", outputs=["logits", "probs"], optimize=True)
     for key, value in describe_model(checkpoint).items():
         model.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     content = model.SerializeToString()
-    difference = compute_difference(checkpoint, content)
+    films = make_phantoms(NUM_CHECKED, image_size=size, split="test").images
+    reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+    expected = predict_logits(checkpoint.build_model(), films, **reading)
+    logits, _ = open_session(content).run(None, {"films": films})
+    difference = float(np.abs(logits - expected).max())
     if not difference <= MAX_DIFFERENCE:
         raise PneumoError(
             f"ONNX Runtime and torch differ by {difference:.1e} in a logit of {checkpoint.model_name}; "
@@ -81,13 +80,11 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
 def build_onnx(
     network: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str], optimize: bool = False
 ) -> onnx.ModelProto:
-    """A network as an ONNX model for batches of any length.
+    """A network in evaluation mode as an ONNX model for batches of any length.
 
     Args:
-        network: In evaluation mode.
         example: What it takes, a batch of two.
-        inputs: The name that its input gets.
-        outputs: The names that its outputs get.
+        inputs, outputs: The names that they get.
         optimize: Fold batch normalisation into the convolutions, so that the weights lose their names.
 
     Raises:
@@ -117,7 +114,7 @@ def build_onnx(
 
 
 def describe_model(checkpoint: Checkpoint) -> dict:
-    """What a user of the file has to know, by name, as plain values."""
+    """What a user of the file has to know."""
     transform = checkpoint.transform
     return {
         "model": checkpoint.model_name,
@@ -134,13 +131,3 @@ def describe_model(checkpoint: Checkpoint) -> dict:
         "screening_threshold": checkpoint.screening_threshold,
         "refer_limits": checkpoint.refer_limits,
     }
-
-
-def compute_difference(checkpoint: Checkpoint, content: bytes) -> float:
-    """The largest difference between a logit by ONNX Runtime, from the file's content, and by torch."""
-    transform, flip_average = checkpoint.transform, checkpoint.flip_average
-    films = make_phantoms(NUM_CHECKED, image_size=transform.image_size, split="test").images
-    logits, _ = open_session(content).run(None, {"films": films})
-    model = checkpoint.build_model()
-    expected = predict_logits(model, films, transform=transform, flip_average=flip_average)
-    return float(np.abs(logits - expected).max())

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from pneumo_utils.errors import UsageError
+from pneumo_utils.models.backbone import TIMM_PREFIX, EfficientnetLite0Finetune, ResnetFinetune, TimmFinetune
 from pneumo_utils.models.cnn import CnnBaseline
-from pneumo_utils.models.efficientnet import TIMM_PREFIX, EfficientnetLite0Finetune, TimmFinetune
-from pneumo_utils.models.resnet import ResnetFinetune
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cnn_baseline": CnnBaseline,
@@ -48,9 +47,8 @@ def count_parameters(model: nn.Module) -> int:
 class Ensemble(nn.Module):
     """The mean logit of two or more networks that differ in their seed.
 
-    Source:
-        Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in
-        the place of probabilities, so that one temperature still calibrates the whole.
+    Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in the place
+    of probabilities, so that one temperature still calibrates the whole.
     """
 
     def __init__(self, members: list[nn.Module]):

@@ -29,12 +29,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 class ShippedWeights(Mapping):
-    """The weights of a model that ships: tensors for whoever asks by name, arrays for ONNX Runtime.
-
-    Args:
-        arrays: By name; float32, or whole numbers.
-        graph: The ONNX graph of the network, which lacks them.
-    """
+    """The weights of a model that ships: tensors if asked for by name, arrays for ONNX Runtime's graph."""
 
     def __init__(self, arrays: dict[str, np.ndarray], graph: bytes):
         self._arrays, self.graph = arrays, graph
@@ -62,12 +57,11 @@ class ShippedWeights(Mapping):
 def find_checkpoint(
     name: str, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
 ) -> Checkpoint:
-    """One's own trained model if there is one, else the one that comes with the package.
+    """One's own trained model if there is one, else the one that comes with the package, which is said.
 
     Args:
         path: Where one's own would lie.
         is_named: The path was asked for: no other is taken in its place.
-        say: Takes the sentence that the package's model is used.
 
     Raises:
         PneumoError: There is neither, or the file is damaged or of another model.
@@ -95,8 +89,7 @@ def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
     """A model that comes with the package; `folder` holds others of the kind.
 
     Raises:
-        UsageError: There is no such model.
-        PneumoError: Its files are damaged.
+        PneumoError: Its files are damaged; a UsageError if there is no such model.
     """
     folder = folder or WEIGHTS
     if not (folder / f"{name}.safetensors").is_file():
@@ -121,14 +114,10 @@ def load_card(name: str, folder: Path | None = None) -> dict:
 def load_halves(path: Path) -> dict[str, np.ndarray]:
     """Weights by name from a file in half precision, in float32; whole numbers as they are.
 
-    Raises:
-        ValueError: A weight is not finite; half precision ends at 65504.
-        Exception: The file is absent or damaged, in safetensors' own words.
+    A weight that is not finite raises a ValueError, a damaged file an error in safetensors' own words.
     """
-    arrays = {
-        name: value.astype(np.float32) if value.dtype.kind == "f" else value
-        for name, value in load_file(path).items()
-    }
+    arrays = load_file(path)
+    arrays |= {name: value.astype(np.float32) for name, value in arrays.items() if value.dtype.kind == "f"}
     if not all(np.isfinite(value).all() for value in arrays.values()):
         raise ValueError("it holds weights that are not finite")
     return arrays
@@ -139,16 +128,14 @@ def open_session(
 ) -> InferenceSession:
     """A session of ONNX Runtime on the CPU; several threads may run it at once.
 
+    Where the graph is damaged or the weights do not fit it, the error is in ONNX Runtime's own words.
+
     Args:
         graph: The content of an ONNX file, whole or without its weights.
-        weights: By name, what the graph lacks; whole numbers are passed over, as they only count batches.
-            They are there before the graph is optimised, so that batch normalisation is folded into the
-            convolutions.
+        weights: What the graph lacks; whole numbers are passed over, as they only count batches. They are
+            there before the graph is optimised, so that it folds batch normalisation into the convolutions.
         num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
             `OMP_NUM_THREADS` says, else the number of cores.
-
-    Raises:
-        Exception: The graph is damaged, or the weights do not fit it, in ONNX Runtime's own words.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors

@@ -12,15 +12,22 @@ from tqdm import tqdm
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import UsageError
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.models.registry import build_model
-from pneumo_utils.runtime import get_versions, keep_freed_memory, make_accelerator, set_seed
+from pneumo_utils.runtime import (
+    get_versions,
+    is_out_of_memory,
+    keep_freed_memory,
+    make_accelerator,
+    name_what_to_lower,
+    set_seed,
+)
 from pneumo_utils.training.resume import EpochRecord, RunFiles, SafePoint, describe_run
 from pneumo_utils.training.thresholds import calibrate, choose_settings
-from pneumo_utils.training.trainer import Trainer, name_what_to_lower
+from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
     "The ImageNet weights could not be had, so the backbone starts from random weights "
@@ -50,9 +57,7 @@ def fit(
     """Trains a model and keeps the epoch that is best on stressed copies of the validation films.
 
     Args:
-        config: How to train.
-        train: Films of the train split.
-        val: Films of the validation split; every choice is made on them and their stressed copies.
+        train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
@@ -73,38 +78,30 @@ def fit(
     files = RunFiles(checkpoint_path, run, is_writer=is_writer)
     point = files.start(resume=resume, say=say)
     if point is None:
-        trainer, best, history = _start(config, train, weights_path=weights_path, say=say)
-    else:
-        trainer, best, history = _go_on(point, train, files)
-    return _train(trainer, best, history, val=val, files=files, say=say)
+        trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
+        about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
+        about["data_fingerprint"] = train.fingerprint()
+        best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
+        return _train(trainer, best, [], val=val, files=files, say=say)
+    trainer = _go_on(point, train, files.path.name)
+    return _train(trainer, point.best, point.history, val=val, files=files, say=say)
 
 
-def _start(config: TrainConfig, train: XrayDataset, **settings) -> tuple[Trainer, Checkpoint, list]:
-    """A trainer, a checkpoint that lacks weights and thresholds, and a history without a record."""
-    trainer, pretrained = make_trainer(config, train, **settings)
-    checkpoint = Checkpoint(
-        config=trainer.config,
-        transform=trainer.transform,
-        state={},
-        threshold=0.5,
-        pretrained=pretrained,
-        source=train.source,
-        data_fingerprint=train.fingerprint(),
-        versions=get_versions(),
-    )
-    return trainer, checkpoint, []
-
-
-def _go_on(
-    point: SafePoint, train: XrayDataset, files: RunFiles
-) -> tuple[Trainer, Checkpoint, list[EpochRecord]]:
-    """The same of a run that was cut off."""
+def _go_on(point: SafePoint, train: XrayDataset, name: str) -> Trainer:
+    """A trainer that stands where that of the safe point stood, which is in the file called `name`."""
     keep_freed_memory()
     config = point.best.config
     model = build_model(config.model, dropout=config.dropout)
     trainer = Trainer(config, model, train, accelerator=make_accelerator())
-    files.restore(point, trainer)
-    return trainer, point.best, point.history
+    try:
+        trainer.load_state_dict(point.trainer)
+    except Exception as error:  # lack of memory, or a file made by hand
+        if is_out_of_memory(error):
+            raise
+        raise PneumoError(
+            f"The safe point {name} does not fit ({first_line(error)}). Train without --resume."
+        ) from error
+    return trainer
 
 
 def _train(
@@ -116,7 +113,10 @@ def _train(
     files: RunFiles,
     say: Callable[[str], None],
 ) -> FitResult:
-    """Trains the epochs that are left, then settles temperature and thresholds."""
+    """Trains the epochs that are left, then settles temperature and thresholds.
+
+    Until there is a first best epoch, `best` lacks weights and a threshold of its own.
+    """
     config, steps, stressed = trainer.config, trainer.steps_per_epoch, make_stress_films(val)
     bar = tqdm(
         total=steps * config.num_epochs,
@@ -178,11 +178,7 @@ def _run_epoch(
 
 
 def make_trainer(
-    config: TrainConfig,
-    train: XrayDataset,
-    *,
-    weights_path: Path | None = None,
-    say: Callable[[str], None] = print,
+    config: TrainConfig, train: XrayDataset, *, weights_path: Path | None = None, say=print
 ) -> tuple[Trainer, bool]:
     """A trainer at its start, and whether the backbone has ImageNet weights; errors as from `fit`."""
     if train.split != "train":
@@ -205,8 +201,7 @@ def prepare_model(
     """Builds the model and settles how it starts; a sentence says if weights could not be fetched.
 
     Returns:
-        The model, the configuration with "auto" replaced by what will be done, and whether the
-        backbone has ImageNet weights.
+        The model, the configuration with "auto" replaced, and whether the backbone has ImageNet weights.
 
     Raises:
         UsageError: Weights or a strategy for a backbone were asked of a model that has none.

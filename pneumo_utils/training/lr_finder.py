@@ -13,8 +13,9 @@ from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.predict import compute_probs
+from pneumo_utils.runtime import name_what_to_lower
 from pneumo_utils.training.fit import make_trainer
-from pneumo_utils.training.trainer import Trainer, make_optimizer, make_schedule, name_what_to_lower
+from pneumo_utils.training.trainer import Trainer, make_optimizer, make_schedule
 
 LOWEST_LR, HIGHEST_LR = 1e-5, 1.0
 SMOOTHING = 0.9
@@ -23,13 +24,7 @@ EXPLODED = 3.0
 
 @dataclass(frozen=True)
 class LrCurve:
-    """What the finder saw.
-
-    Attributes:
-        lrs: float (T,), the head's rate at each step.
-        losses: float (T,), the smoothed training loss there.
-        suggestion: The rate at which the loss falls most steeply per factor of rate.
-    """
+    """The head's rates and the smoothed training losses, float (T,), and the rate of the steepest fall."""
 
     lrs: np.ndarray
     losses: np.ndarray
@@ -51,7 +46,7 @@ def find_lr(
     looked at, and the weights are thrown away; the configuration's own rate and schedule are not used.
 
     Raises:
-        ValueError: `train` is of another split: no validation or test film can be handed over.
+        ValueError: `train` is of another split.
         UsageError: There are fewer than 10 steps, or the batch is larger than the set.
         PneumoError: The loss was no number after a few steps, or memory ran out.
 
@@ -69,8 +64,8 @@ def find_lr(
     ratio = (HIGHEST_LR / LOWEST_LR) ** (1 / (num_steps - 1))
     trainer.schedule = ExponentialLR(trainer.optimizer.optimizer, ratio)
     lrs, losses = _raise_rate(trainer, num_steps)
-    slopes = np.gradient(losses, np.log(lrs))
-    return LrCurve(lrs, losses, float(lrs[int(np.argmin(slopes))]))
+    steepest = np.argmin(np.gradient(losses, np.log(lrs)))
+    return LrCurve(lrs, losses, float(lrs[steepest]))
 
 
 def _raise_rate(trainer: Trainer, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -101,16 +96,10 @@ def trace_losses(
     still move, and stands beside no other. Nothing is chosen or kept here.
 
     Args:
-        config: How to train.
-        train: Films of the train split.
-        judged: Films of the train or validation split by name.
+        judged: Films of the train or validation split by name; of the test split they raise a ValueError.
 
     Returns:
         By the same names float (num_epochs,).
-
-    Raises:
-        ValueError: Films of the test split were handed over.
-        UsageError: The batch is larger than the set.
     """
     if any(films.split == "test" for films in judged.values()):
         raise ValueError("trace_losses was handed test films; expected train and val.")
@@ -125,7 +114,7 @@ def trace_losses(
 
 
 def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
-    """The rates that a run of `num_steps` steps will have, as its own optimizer and schedule set them.
+    """The rates that a run of so many steps will have, by its own optimizer and schedule.
 
     Returns:
         float (num_steps, number of blocks + 1), one column a block from the film up, the head last.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.errors import UsageError
-from pneumo_utils.models.efficientnet import TIMM_PREFIX
+from pneumo_utils.models.backbone import TIMM_PREFIX
 
 RECIPES: dict[str, TrainConfig] = {
     "cnn_baseline": TrainConfig(model="cnn_baseline", image_size=128, num_epochs=14, lr=3e-3),
@@ -16,12 +16,9 @@ RECIPES: dict[str, TrainConfig] = {
 
 
 def make_config(model: str, **changes) -> TrainConfig:
-    """The recipe of a model with other values for some fields; None leaves a field as the recipe has it.
+    """The recipe of a model, with other values for the fields in `changes` that are not None.
 
-    `timm_NAME` takes the recipe of `efficientnet_lite0_finetune`.
-
-    Raises:
-        UsageError: The model has no recipe, or a value is out of range.
+    `timm_NAME` takes the recipe of `efficientnet_lite0_finetune`. A UsageError names what is not known.
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     if model in RECIPES:

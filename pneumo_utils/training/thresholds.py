@@ -14,10 +14,8 @@ from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
 
-SCREENING_SENSITIVITY = 0.95
-"""What screening promises, on validation films as they are and on their stressed copies."""
-RULE_IN_SPECIFICITY = 0.95
-"""What ruling in promises, likewise."""
+SCREENING_SENSITIVITY = RULE_IN_SPECIFICITY = 0.95
+"""What screening and ruling in promise, on validation films as they are and on their stressed copies."""
 
 
 def choose_operating_points(
@@ -35,7 +33,7 @@ def choose_operating_points(
     kinds have half a say, and screening and rule-in keep their promise on either kind.
 
     Args:
-        labels: int (N,), 0 or 1.
+        labels: int (N,), 0 or 1, of both classes, else a PneumoError is raised.
         probs: float (N,), P(pneumonia) in 0 to 1.
         stress_labels: int (V * N,), of V stressed copies of each film, view after view.
         stress_probs: float (V * N,).
@@ -44,14 +42,14 @@ def choose_operating_points(
     Returns:
         By name: rule_in (specificity of 95 % or more) >= balanced (sensitivity and specificity are closest)
         >= screening (sensitivity of 95 % or more).
-
-    Raises:
-        PneumoError: A class has no film.
     """
     _require_both_classes(labels, "An operating point")
     kinds = ((labels, probs), (stress_labels, stress_probs))
     if balanced is None:
-        balanced = choose_threshold(_pool(labels, stress_labels), _pool(probs, stress_probs))
+        num_views = len(stress_labels) // len(labels)  # each kind is to count the same
+        pooled_labels = np.concatenate([np.tile(labels, num_views), stress_labels])
+        pooled_probs = np.concatenate([np.tile(probs, num_views), stress_probs])
+        balanced = choose_threshold(pooled_labels, pooled_probs)
     if screening is None:
         screening = min(choose_screening_threshold(*kind) for kind in kinds)
     rule_in = max(choose_rule_in_threshold(*kind) for kind in kinds)
@@ -60,22 +58,15 @@ def choose_operating_points(
     return {"balanced": balanced, "screening": min(screening, balanced), "rule_in": max(rule_in, balanced)}
 
 
-def _pool(plain: np.ndarray, stressed: np.ndarray) -> np.ndarray:
-    """Both kinds in one array, the plain films repeated so that each kind counts the same."""
-    return np.concatenate([np.tile(plain, len(stressed) // len(plain)), stressed])
-
-
 def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
-    """The balanced operating point: where sensitivity and specificity are closest.
+    """The balanced operating point, 0 to 1: where sensitivity and specificity are closest.
 
-    It lies halfway between the two neighbouring probabilities, so that no single film decides.
+    It lies halfway between the two neighbouring probabilities, so that no single film decides. Call it
+    pneumonia when prob >= threshold.
 
     Args:
         labels: int (N,), 0 or 1, both present.
         probs: float (N,), P(pneumonia) in 0 to 1.
-
-    Returns:
-        A threshold in 0 to 1; call it pneumonia when prob >= threshold.
     """
     false_positive_rate, sensitivity, thresholds = roc_curve(labels, probs, drop_intermediate=False)
     gap = np.abs(sensitivity - (1 - false_positive_rate))
@@ -97,8 +88,7 @@ def choose_rule_in_threshold(
 ) -> float:
     """The lowest threshold with this specificity, above 0 to 1; all else as in `choose_threshold`.
 
-    Where normal films of probability 1 leave no other, it is the next number above 1, which calls nothing
-    pneumonia.
+    Where normal films of probability 1 leave no other, it is the next number above 1: nothing is called.
     """
     normal = np.sort(np.asarray(probs)[np.asarray(labels) == 0])
     candidates = np.append(np.unique(probs), np.inf)
@@ -121,10 +111,6 @@ def _move_between(threshold: float, probs: np.ndarray) -> float:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature, 0.05 to 20, with which probabilities fit the labels best (calibration).
 
-    Args:
-        logits: float (N,), of validation films.
-        labels: int (N,), 0 or 1.
-
     Source:
         Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599.
     """
@@ -145,44 +131,29 @@ def choose_settings(
     The temperature is that of the plain films, the thresholds are `choose_operating_points`.
     """
     temperature = fit_temperature(logits, labels)
-    points = choose_operating_points(
-        labels,
-        compute_probs(logits, temperature),
-        stress_labels=stress_labels,
-        stress_probs=compute_probs(stress_logits, temperature),
-    )
-    return {
-        "temperature": temperature,
-        "threshold": points["balanced"],
-        "screening_threshold": points["screening"],
-    }
+    probs, stress_probs = (compute_probs(kind, temperature) for kind in (logits, stress_logits))
+    points = choose_operating_points(labels, probs, stress_labels=stress_labels, stress_probs=stress_probs)
+    thresholds = {"threshold": points["balanced"], "screening_threshold": points["screening"]}
+    return {"temperature": temperature} | thresholds
 
 
 def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
-    """Settles everything about a trained model that is neither weight nor recipe.
+    """Settles everything about a trained model that is neither weight nor recipe, on validation films.
 
-    Mirror images are averaged in where the stressed films are then ranked no worse. Temperature and
-    thresholds are from `choose_settings`; the refer band is fitted on the plain films.
-
-    Args:
-        checkpoint: A trained model; `val_metrics` gets the AUROC on both kinds of films and the accuracy.
-        val: Validation films at the model's image size.
-        stressed: Changed copies of them, from `make_stress_films`.
+    Mirror images are averaged in where the films of `make_stress_films` are then ranked no worse. Temperature
+    and thresholds are from `choose_settings`; the refer band is fitted on the plain films. `val_metrics` gets
+    the AUROC on both kinds of films and the accuracy.
     """
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
 
     def predict(films: XrayDataset, flip: bool) -> np.ndarray:
         return predict_logits(model, films.images, transform=checkpoint.transform, flip_average=flip)
 
-    stress_logits = {flip: predict(stressed, flip) for flip in (False, True)}
-    stress_auroc = {
-        flip: float(roc_auc_score(stressed.labels, stress_logits[flip])) for flip in stress_logits
-    }
+    found = {flip: predict(stressed, flip) for flip in (False, True)}
+    stress_auroc = {flip: float(roc_auc_score(stressed.labels, found[flip])) for flip in found}
     flip = stress_auroc[True] >= stress_auroc[False]
     logits = predict(val, flip)
-    chosen = choose_settings(
-        val.labels, logits, stress_labels=stressed.labels, stress_logits=stress_logits[flip]
-    )
+    chosen = choose_settings(val.labels, logits, stress_labels=stressed.labels, stress_logits=found[flip])
     probs = compute_probs(logits, chosen["temperature"])
     figures = {
         "auroc": float(roc_auc_score(val.labels, logits)),
@@ -198,8 +169,7 @@ class ReferBand:
     """What sets of classes are made by (split-conformal prediction); no set of one class: a person decides.
 
     Attributes:
-        alpha: The error rate that was asked for, above 0 and below 1.
-        by_class: Whether it holds in each class (else over all films).
+        alpha: The error rate that was asked for, 0 to 1: in each class if `by_class`, else over all films.
         limits: For NORMAL and PNEUMONIA, how much probability the other class may have at most for the class
             to stay in the set, 0 to 1; 1 where validation had too few films to leave any out.
     """
@@ -225,8 +195,7 @@ def fit_refer_band(
             or Mondrian); else over all films (marginal), where a rare class can pay for a common one.
 
     Raises:
-        UsageError: `alpha` is not above 0 and below 1.
-        PneumoError: A class has no film.
+        PneumoError: A class has no film; a UsageError if `alpha` is out of range.
 
     Source:
         Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates,

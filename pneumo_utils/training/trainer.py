@@ -1,13 +1,12 @@
 """`Trainer`: the moving parts of one run (optimizer, schedule, averaged weights), and one epoch of them."""
 
-import functools
-import gc
 import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate.utils import broadcast, gather_object
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,9 +19,6 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.backbone import FinetunedBackbone, list_blocks
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.runtime import get_random_state, set_random_state
-from pneumo_utils.training.frozen_features import FrozenFeatures
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
@@ -46,31 +42,20 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
 
 
 def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, num_steps: int) -> LRScheduler:
-    """One cosine from the top down, or one cycle up and down, over a run of `num_steps` steps.
-
-    Source:
-        Smith and Topin, Super-Convergence, 2017, arXiv 1708.07120: one cycle.
-    """
+    """One cosine down, or one cycle up and down (Smith and Topin, Super-Convergence, arXiv 1708.07120)."""
     if config.schedule == "cosine":
         return CosineAnnealingLR(optimizer, num_steps)
-    # A few steps more than will be taken: the last rate is then above zero, and a run of one step has
-    # both legs of the cycle.
+    # Three steps more than will be taken: the last rate is above zero, and a run of one step has a cycle.
     rates = [group["lr"] for group in optimizer.param_groups]
     return OneCycleLR(optimizer, rates, total_steps=num_steps + 3)
 
 
 class Trainer:
-    """A model in training, with its films on the device.
+    """A model in training, with its films on the device; the configuration's strategy is settled.
 
     Several processes, started by `accelerate launch` or `torchrun`, may train one model together: each draws
     the same batches and augmentation, and takes every n-th film of a batch or of those to be predicted. Batch
     normalisation sees the films of its own process alone.
-
-    Args:
-        config: Its strategy is settled.
-        model: From `build_model`.
-        train: At least one batch of films of the train split.
-        accelerator: An `accelerate.Accelerator`, which decides device and precision.
     """
 
     def __init__(self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator):
@@ -112,14 +97,10 @@ class Trainer:
         return f"top {opened} of {total} blocks" if opened else "head"
 
     def train_epoch(self, epoch: int, *, on_step: Callable[[float], None] = lambda loss: None) -> float:
-        """Goes once through the films in a new order and returns the mean loss; `on_step` takes each.
-
-        Raises:
-            PneumoError: The loss is no longer a finite number.
-        """
+        """Goes once through the films in a new order and returns the mean loss; `on_step` takes each."""
         self.open_blocks(self.num_open_blocks(epoch))
         if self.frozen is not None:
-            self.frozen.start_epoch(epoch)
+            self.frozen.view = (epoch - 1) % self.config.frozen_views
         losses = []
         for batch in self.draw_batches():
             losses.append(self.step(batch))
@@ -147,11 +128,7 @@ class Trainer:
         return [batch.to(self.device) for batch in batches]
 
     def step(self, index: torch.Tensor) -> float:
-        """One step of the optimizer on the films at `index`, int64 (B,); returns the loss before it.
-
-        Raises:
-            PneumoError: The loss is no longer a finite number.
-        """
+        """One step of the optimizer on the films at `index`, int64 (B,); returns the loss before it."""
         loss = self.compute_loss(index)
         mean = self.accelerator.reduce(loss.detach(), "mean").item()
         if not math.isfinite(mean):
@@ -198,10 +175,10 @@ class Trainer:
         return self.transform.normalise(levels)
 
     def _take_share(self, values):
-        """The films of this process, of an array or tensor (N, ...)."""
+        """The films of this process."""
         return values[self.accelerator.process_index :: self.accelerator.num_processes]
 
-    def _make_frozen_features(self) -> FrozenFeatures | None:
+    def _make_frozen_features(self) -> "FrozenFeatures | None":
         """A table for the first epochs, if only the head learns in them and no films are blended."""
         is_alone = self.accelerator.num_processes == 1 and self.config.mixup == 0
         if isinstance(self.bare_model, FinetunedBackbone) and is_alone and self.num_open_blocks(1) == 0:
@@ -231,9 +208,7 @@ class Trainer:
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
         if self.frozen is not None:
-            return self.frozen.predict(self.averaged.module, images, transform=self.transform)
-        from accelerate.utils import broadcast, gather_object
-
+            return self.frozen.predict(self.averaged.module, images, self.transform)
         broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
         share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
         shares = gather_object([share])
@@ -249,7 +224,7 @@ class Trainer:
 
     def state_dict(self) -> dict:
         """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
-        state = {name: part.state_dict() for name, part in self._stateful_parts().items()}
+        state = {name: part.state_dict() for name, part in self._list_parts().items()}
         return state | {
             "order": self.order.get_state(),
             "draws": self.draws.get_state(),
@@ -261,7 +236,7 @@ class Trainer:
 
     def load_state_dict(self, state: dict) -> None:
         """Goes back to a state of the same configuration, films and device; also sets torch's threads."""
-        for name, part in self._stateful_parts().items():
+        for name, part in self._list_parts().items():
             part.load_state_dict(state[name])
         self.order.set_state(state["order"])
         self.draws.set_state(state["draws"])
@@ -273,7 +248,7 @@ class Trainer:
             self.frozen = None
         torch.set_num_threads(state["num_threads"])
 
-    def _stateful_parts(self) -> dict:
+    def _list_parts(self) -> dict:
         parts = {"model": self.bare_model, "averaged": self.averaged, "optimizer": self.optimizer}
         parts |= {"schedule": self.schedule, "scaler": self.accelerator.scaler}  # a scaler for fp16 only
         return {name: part for name, part in parts.items() if part is not None}
@@ -284,28 +259,52 @@ def _mix(values: torch.Tensor, share: float) -> torch.Tensor:
     return share * values + (1 - share) * values.flip(0)
 
 
-def name_what_to_lower(train: Callable) -> Callable:
-    """Wraps a function `train(config, ...)`: where memory runs out it raises a PneumoError, and frees it."""
+class FrozenFeatures:
+    """Features of films by a backbone that does not learn, in a table that fills itself.
 
-    @functools.wraps(train)
-    def train_in_memory(config: TrainConfig, *arguments, **settings):
-        try:
-            return train(config, *arguments, **settings)
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-        # Only here are the error and the frames it refers to gone, and with them the tensors they held.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        raise PneumoError(
-            f"Memory ran out at batch_size {config.batch_size} and image_size {config.image_size}. "
-            "Lower --batch_size or --image_size; half of either is a good next try."
-        )
+    A view is one draw of the augmentation for each film; epochs take the views in turn. Features in a view
+    are computed when a batch first asks for them: its first epoch costs what an epoch without the table
+    would, gives the same, and the epochs after it cost next to nothing.
 
-    return train_in_memory
+    Args:
+        num_films, num_views: Rows of the table, 1 or more each.
+        compute: Features, float (B, F), of the films at indices, int64 (B,), under a new draw.
+    """
 
+    def __init__(self, num_films: int, num_views: int, compute: Callable[[torch.Tensor], torch.Tensor]):
+        self.compute, self.view = compute, 0
+        self.known = torch.zeros(num_views, num_films, dtype=torch.bool)
+        self.table: torch.Tensor | None = None
+        self.predicted: list[tuple[np.ndarray, torch.Tensor]] = []
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, torch, CUDA or its libraries says that memory ran out."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
+    def get(self, index: torch.Tensor) -> torch.Tensor:
+        """Features of a batch: float (B, F), without gradient, for films at `index`, int64 (B,)."""
+        missing = index[~self.known[self.view, index.cpu()].to(index.device)]
+        if len(missing):
+            with torch.no_grad():
+                computed = self.compute(missing).float()
+            if self.table is None:
+                self.table = computed.new_zeros(*self.known.shape, computed.shape[1])
+            self.table[self.view, missing] = computed
+            self.known[self.view, missing.cpu()] = True
+        return self.table[self.view, index]
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What is known of the training films."""
+        return {"known": self.known, "table": self.table}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor], *, device: torch.device) -> None:
+        self.known, self.table = state["known"], state["table"].to(device)
+
+    def predict(self, model: FinetunedBackbone, images: np.ndarray, transform: EvalTransform) -> np.ndarray:
+        """What `predict_logits` gives, float64 (N,), for films that are asked about after each epoch.
+
+        `model` has the head of the moment; `images`, uint8 (N, H, W), is the very same array in each epoch.
+        """
+        features = next((kept for films, kept in self.predicted if films is images), None)
+        if features is None:
+            found = predict_logits(model.backbone, images, transform=transform)
+            features = torch.from_numpy(found).to(model.head.weight)
+            self.predicted.append((images, features))
+        with torch.no_grad():
+            return model.head(features).squeeze(1).double().cpu().numpy()

@@ -1,0 +1,162 @@
+"""`pneumo eval`, `export`, `inference` and `app`: what is done with a trained model."""
+
+import json
+from pathlib import Path
+
+from pneumo_utils import cli
+from pneumo_utils.errors import UsageError
+
+ENGINE_HELP = (
+    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each "
+    "machine of it needs this package and sees the films under the same path"
+)
+NUM_SAID = 5
+"""Warnings that are said; the results file has all."""
+
+
+def add_commands(commands) -> None:
+    """Adds the commands of this module."""
+    parser = cli.add_command(commands, "eval", _evaluate, text="judge a trained model")
+    cli.add_checkpoint_flags(parser, required=True)
+    text = "val if left out; a folder without splits is always judged whole"
+    cli.add_flag(parser, "split", choices=("train", "val", "test"), help=text)
+    cli.add_flag(parser, "report", type=Path, help="also write one page with figures, failures and pictures")
+    cli.add_flag(parser, "against", nargs="+", default=[], help="other models that the page compares with it")
+    cli.add_data_flags(parser)
+
+    parser = cli.add_command(commands, "export", _export, text="write a trained model as one file")
+    cli.add_checkpoint_flags(parser, required=True)
+    cli.add_flag(parser, "format", choices=("onnx",), default="onnx", help="onnx if left out")
+    cli.add_flag(parser, "output", type=Path, required=True, help="the file, FILE.onnx")
+
+    parser = cli.add_command(commands, "inference", _answer, text="answer for films")
+    parser.add_argument("films", nargs="*", type=Path, help="files and folders of them")
+    cli.add_checkpoint_flags(parser, default="cnn_baseline")
+    cli.add_flag(parser, "image_path", nargs="+", default=[], type=Path, help="the same as FILMS")
+    cli.add_flag(parser, "screening", action="store_true", help="the threshold that misses few pneumonias")
+    cli.add_flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
+    text = "a table of answers; if it is there, films it lacks are added"
+    cli.add_flag(parser, "csv", type=Path, help=text)
+    cli.add_flag(parser, "engine", choices=("local", "ray"), default="local", help=ENGINE_HELP)
+
+    parser = cli.add_command(commands, "app", _serve, text="show the upload panel as a page")
+    cli.add_flag(parser, "port", type=int, default=8866, help="of the page, on this computer alone")
+    cli.add_flag(parser, "no_browser", action="store_true", help="do not open the page")
+
+
+def _evaluate(arguments) -> None:
+    if arguments.model in arguments.against:
+        raise UsageError(f"--against names {arguments.model} itself; expected other models.")
+    checkpoint = cli.load_model(arguments)
+    from pneumo_utils.data.sources import choose_data, load_split
+    from pneumo_utils.evaluation.evaluate import evaluate
+    from pneumo_utils.evaluation.results import format_table, save_result
+
+    choice = choose_data(arguments.data)
+    cli.say(choice.sentence)
+    split = arguments.split or ("test" if choice.source == "folder" else "val")
+    dataset = load_split(choice, split, image_size=checkpoint.config.image_size)
+    cli.say_skipped(dataset)
+    row, predictions = evaluate(checkpoint, dataset)
+    if choice.source == "folder":
+        row["warnings"] = _survey(choice.folder)
+    save_result(row, cli.get_folders(arguments).results)
+    if arguments.report:
+        _write_report(arguments, choice, checkpoint, dataset, row, predictions)
+    print(json.dumps(row) if arguments.json else format_table([row]))
+
+
+def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> None:
+    from pneumo_utils.data.sources import load_split
+    from pneumo_utils.evaluation.decisions import find_points
+    from pneumo_utils.evaluation.evaluate import predict_dataset
+    from pneumo_utils.models.shipped import find_checkpoint, load_shipped
+    from pneumo_utils.report.evaluation import build_report
+    from pneumo_utils.report.html import save_page
+
+    cli.say("Writing the report: corruptions and maps of all films take a minute or two.")
+    more = {"validation": None, "points": None, "rivals": {}, "warnings": row.get("warnings")}
+    if choice.source != "folder" and row["split"] == "test":
+        films = load_split(choice, "val", image_size=checkpoint.config.image_size)
+        more |= {"validation": predict_dataset(checkpoint, films), "points": find_points(checkpoint, films)}
+    for name in arguments.against:
+        own = cli.get_folders(arguments).checkpoint(name)
+        rival = load_shipped(name) if arguments.shipped else find_checkpoint(name, own, say=cli.say)
+        films = load_split(choice, row["split"], image_size=rival.config.image_size)
+        more["rivals"][name] = (predict_dataset(rival, films), rival.threshold)
+    save_page(build_report(checkpoint, dataset, row, predictions, **more), arguments.report)
+    cli.say(f"The page is {arguments.report}")
+
+
+def _survey(folder: Path) -> dict[str, str]:
+    """Says how films from elsewhere differ from those of the course; all of it, by file name."""
+    from pneumo_utils.data.folders import list_films
+    from pneumo_utils.guard.guard import survey_films
+
+    films = list_films(folder)
+    warnings = survey_films((film.path for film in films), folder=folder)
+    cli.say(f"{len(warnings)} of {len(films)} films differ from the training films in size, shape or tones.")
+    for name, text in list(warnings.items())[:NUM_SAID]:
+        cli.say(f"  {name}: {text}")
+    if len(warnings) > NUM_SAID:
+        cli.say("  ... and so on; the results file has them all.")
+    return warnings
+
+
+def _export(arguments) -> None:
+    checkpoint = cli.load_model(arguments)
+    from pneumo_utils.models.onnx import NUM_CHECKED, export_onnx
+
+    difference = export_onnx(checkpoint, arguments.output)
+    print(
+        f"{arguments.output}: {checkpoint.model_name}; on {NUM_CHECKED} phantoms its logits differ from "
+        f"torch's by {difference:.1e} at most."
+    )
+
+
+def _answer(arguments) -> None:
+    if not arguments.films + arguments.image_path:
+        raise UsageError("No film was named; expected files or folders: `pneumo inference film.png`.")
+    if arguments.csv and arguments.json:
+        raise UsageError("--csv and --json were both given; expected one of them.")
+    checkpoint = cli.load_model(arguments)
+    from pneumo_utils.app.predictor import Predictor
+    from pneumo_utils.data.folders import list_files
+
+    predictor = Predictor(checkpoint, screening=arguments.screening)
+    paths, left_out = list_files(arguments.films + arguments.image_path)
+    if left_out:
+        cli.say(left_out)
+    if arguments.engine == "ray":
+        from pneumo_utils.app.ray_engine import predict_files_on_ray as predict
+    else:
+        from pneumo_utils.app.batch import predict_files as predict
+    if arguments.csv:
+        _write_table(predict, predictor, paths, arguments.csv)
+        return
+    for prediction in predict(predictor, paths):
+        print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
+
+
+def _write_table(predict, predictor, paths: list[Path], path: Path) -> None:
+    from tqdm import tqdm
+
+    from pneumo_utils.app.batch import append_answers, read_answered
+
+    done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
+    paths = [p for p in paths if p.resolve() != path.resolve()]
+    left = [p for p in paths if str(p) not in done]
+    if len(left) < len(paths):
+        cli.say(f"{len(paths) - len(left)} of {len(paths)} files have their row in {path} already.")
+    answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
+    counts = append_answers(path, answers)
+    cli.say(
+        f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
+        f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
+    )
+
+
+def _serve(arguments) -> None:
+    from pneumo_utils.app.jupyter import serve
+
+    serve(port=arguments.port, open_browser=not arguments.no_browser)
