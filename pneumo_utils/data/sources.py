@@ -154,20 +154,7 @@ def read_films(
     Raises PneumoError if more than `MAX_DAMAGED_SHARE` of the films are damaged.
     """
     films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
-    images = make_films(len(films), image_size, image_size)
-
-    def read(place: int) -> tuple[int, int] | ImageError:
-        try:
-            film = load_film(films[place].path, image_size=image_size)
-            images[place] = film.squashed
-            return film.size
-        except ImageError as error:
-            return error
-
-    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
-    with ThreadPoolExecutor() as pool:
-        reading = pool.map(read, range(len(films)))
-        results = list(tqdm(reading, total=len(films), desc=f"reading {split} films", leave=False))
+    images, results = _decode(films, image_size=image_size, text=f"reading {split} films")
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
     damaged = [index for index, result in enumerate(results) if isinstance(result, ImageError)]
     if len(damaged) > MAX_DAMAGED_SHARE * len(films):
@@ -191,6 +178,24 @@ def read_films(
         split=split,
         skipped=tuple(films[index].path.name for index in damaged),
     )
+
+
+def _decode(films: list[FilmFile], *, image_size: int, text: str) -> tuple[np.ndarray, list]:
+    """uint8 (N, S, S), and of each film its stored height and width, or why it cannot be read."""
+    images = make_films(len(films), image_size, image_size)
+
+    def read(place: int) -> tuple[int, int] | ImageError:
+        try:
+            film = load_film(films[place].path, image_size=image_size)
+            images[place] = film.squashed
+            return film.size
+        except ImageError as error:
+            return error
+
+    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
+    with ThreadPoolExecutor() as pool:
+        reading = pool.map(read, range(len(films)))
+        return images, list(tqdm(reading, total=len(films), desc=text, leave=False))
 
 
 def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:
