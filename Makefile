@@ -5,7 +5,7 @@
 # Checks
 #   make test        all tests but the slow ones
 #   make quick       those that start no other program: 2 minutes
-#   make slow        the slow ones: Colab emulated, kills, damaged files
+#   make slow        the slow ones: Colab emulated, kills, whole folders of films
 #   make lint        style
 # What maintainers keep in the repository; nothing else writes it
 #   make notebooks   runs the lessons, keeps their outputs in notebooks/ and their figures in results/
@@ -13,7 +13,7 @@
 #   make ablation    trains every row of the ablation over three seeds; results/ablation.json
 #   make ship        makes the seeds of `make seeds` into the models that ship, each with its card
 #   make readme      puts tables and figure into README.md, from results, cards and lessons
-# make clean         removes what was installed and made
+# make clean         removes the environment, build/ and plots/
 
 PYTHON ?= python3
 BIN := .venv/bin

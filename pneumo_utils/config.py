@@ -80,7 +80,7 @@ class TrainConfig:
             Beta(mixup, mixup); 0 blends none. Zhang et al., ICLR 2018, arXiv 1710.09412.
         label_smoothing: Share of the label given to the other class, 0 to below 0.5.
         ema_decay: Decay per step of the averaged weights, 0 (no averaging) to below 1.
-        patience: Epochs without a better validation AUROC before training stops, 1 or more.
+        patience: Epochs without a better AUROC on stressed validation films before training stops, 1 or more.
         pretrained: Start from ImageNet weights where the model has some and they can be had.
         strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage" (the head
             first, then the backbone's blocks one by one from the top) or "frozen" (head only).

@@ -1,7 +1,7 @@
 """Kinds of odd and damaged files as people have them, each with what must come of it.
 
 What must come of a kind is known from how its file was made. Bombs, and sweeps of damage, are in
-`tools/benchmarks/_hostile_kinds.py`.
+`tools/benchmarks/hostile_files.py`.
 """
 
 import io

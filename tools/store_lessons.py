@@ -49,7 +49,7 @@ def _shrink_figures(notebook) -> None:
         for output in cell.get("outputs", []):
             figure = output.get("data", {}).get("image/png")
             if figure is not None:
-                output["data"].pop("text/html", None)  # the same figure again, from `plots.show_figure`
+                output["data"].pop("text/html", None)  # the same figure again, from `plots.style.show_figure`
                 picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
                 small = io.BytesIO()
                 picture.quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)

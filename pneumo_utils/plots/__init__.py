@@ -1,1 +1,1 @@
-"""Figures, all of one family. Only report, app, notebooks and command line import this room."""
+"""Figures, all of one family. Only report, the audit's page, notebooks and command line import this room."""
