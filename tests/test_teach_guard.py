@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -208,7 +209,8 @@ def test_judging_counts_every_kind_once():
     assert result["ms_per_film"] > 0
 
 
-def test_the_command_trains_and_judges(folders, pictures, capsys):
+def test_the_command_trains_and_judges(folders, pictures, monkeypatch, capsys):
+    monkeypatch.setattr(teach_guard, "judge_guard", partial(judge_guard, num_drawings=2))
     films = make_folder(folders.root / "films", num_train=40, num_test=3)
     words = ["--data", str(films), "--pictures", str(pictures)]
     assert (
