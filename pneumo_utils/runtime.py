@@ -10,7 +10,6 @@ import random
 import sys
 from collections.abc import Callable
 from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 from pneumo_utils.config import is_fast
@@ -139,6 +138,8 @@ def remove_leftovers(path: Path) -> None:
 
 def get_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide a result."""
+    from importlib.metadata import version  # here, because an answer needs no versions
+
     python = ".".join(map(str, sys.version_info[:3]))
     return {"python": python} | {name: version(name) for name in LIBRARIES}
 
