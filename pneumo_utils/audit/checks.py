@@ -114,18 +114,13 @@ def describe_near(films: pd.DataFrame) -> dict:
     """Pairs that look the same and have other pixels: counts, and the names, the most alike first."""
     pairs = find_near(films)
     first, second = (films.iloc[pairs[side]].reset_index(drop=True) for side in ("first", "second"))
-    listed = pd.DataFrame(
-        {
-            "films": [list(names) for names in zip(first["name"], second["name"], strict=True)],
-            "distance": pairs["distance"],
-            "correlation": pairs["correlation"].round(3),
-        }
-    )
+    names = [list(pair) for pair in zip(first["name"], second["name"], strict=True)]
+    listed = pairs.assign(films=names, correlation=pairs["correlation"].round(3))
     return {
         "pairs": len(pairs),
         "across_splits": int((first["split"] != second["split"]).sum()),
         "across_classes": int((first["label"] != second["label"]).sum()),
-        "names": listed.to_dict("records"),
+        "names": listed[["films", "distance", "correlation"]].to_dict("records"),
     }
 
 

@@ -13,8 +13,7 @@ from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.images import load_image
 from pneumo_utils.evaluation.saliency import make_lung_mask
 from pneumo_utils.plots.films import plot_shortcuts, plot_spread
-from pneumo_utils.report.html import figure_to_html, film_to_html, render
-from pneumo_utils.runtime import write_atomically
+from pneumo_utils.report.html import film_to_html, render, save_page
 
 SERIOUS, LOOK, FINE = "serious", "look", "fine"
 LEVELS = (SERIOUS, LOOK, FINE)
@@ -199,9 +198,8 @@ def save_audit(
     table: AuditTable, summary: dict, *, findings: list[Finding], json_path: Path, html_path: Path
 ) -> None:
     """Writes the figures with the findings, and the page; their folders are made on demand."""
-    page = build_page(summary, findings, table)
-    for path, text in ((json_path, format_json(summary, findings)), (html_path, page)):
-        write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+    save_page(format_json(summary, findings), json_path)
+    save_page(build_page(summary, findings, table), html_path)
 
 
 def format_json(summary: dict, findings: list[Finding]) -> str:
@@ -226,6 +224,9 @@ def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str
     """The page of a table as HTML, with all its pictures inside it."""
     films, damaged = table.readable, summary["num_films"] - summary["num_readable"]
     subtypes = set().union(*(count["subtypes"] for count in summary["counts"].values()))
+    shortcuts = summary["shortcuts"]
+    is_scored = any(score["auroc"] is not None for score in shortcuts["scores"].values())
+    varying = {column: label for column, label in SPREAD.items() if films[column].nunique() > 1}
     return render(
         "audit.html",
         title=f"Data audit: {Path(summary['folder']).name or summary['folder']}",
@@ -235,8 +236,8 @@ def build_page(summary: dict, findings: list[Finding], table: AuditTable) -> str
         class_names=list(CLASS_NAMES),
         subtypes=sorted(subtypes - {"normal"}),
         near_films=_show_near_films(summary["duplicates"]["near"]["names"], films),
-        spread=_show_spread(films),
-        shortcuts=_show_shortcuts(summary["shortcuts"]),
+        spread={label: plot_spread(films, column, label=label) for column, label in varying.items()},
+        shortcuts=plot_shortcuts(shortcuts) if is_scored else None,
         mean_films=_show_mean_films(films),
         marked_films=_show_marked_films(films),
     )
@@ -255,21 +256,6 @@ def _load_film(path: Path) -> np.ndarray:
     return load_image(load_image(path), image_size=FILM_SIZE)
 
 
-def _show_spread(films: pd.DataFrame) -> list[str]:
-    return [
-        figure_to_html(plot_spread(films, column, label=label), f"Films of each class by {label}")
-        for column, label in SPREAD.items()
-        if films[column].nunique() > 1
-    ]
-
-
-def _show_shortcuts(shortcuts: dict) -> str:
-    if all(score["auroc"] is None for score in shortcuts["scores"].values()):
-        return ""
-    caption = "AUROC of each kind of facts with its 95 % interval; the dotted line is chance"
-    return figure_to_html(plot_shortcuts(shortcuts), caption)
-
-
 def _show_mean_films(films: pd.DataFrame) -> list[str]:
     pictures = []
     for name, thumbnails in films.groupby("class_name")["thumbnail"]:
@@ -284,12 +270,9 @@ def _show_mean_films(films: pd.DataFrame) -> list[str]:
 def _show_marked_films(films: pd.DataFrame) -> list[str]:
     classes = (films[films["class_name"] == name] for name in CLASS_NAMES)
     chosen = pd.concat(choose_marked(part, MAX_MARKED) for part in classes)
-    return [
-        film_to_html(
-            _load_film(row.path), f"{row.class_name}: {PurePosixPath(row.name).name}", boxes=row.marks
-        )
-        for row in chosen.itertuples()
-    ]
+    captions = [f"{row.class_name}: {PurePosixPath(row.name).name}" for row in chosen.itertuples()]
+    films = zip(chosen["path"], captions, chosen["marks"], strict=True)
+    return [film_to_html(_load_film(path), caption, boxes=marks) for path, caption, marks in films]
 
 
 def choose_marked(films: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pneumo_utils.evaluation.results import format_interval
+from pneumo_utils.runtime import write_atomically
 
 
 @cache
@@ -34,15 +35,13 @@ def render(template: str, **values) -> str:
 
 
 def save_page(page: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):
     """A film, uint8 (H, W) or (H, W, 3), and its caption as HTML (`Markup`).
 
-    Args:
-        boxes: Top, left, bottom, right in pixels, drawn as frames.
+    Boxes, each top, left, bottom, right in pixels, are drawn as frames.
     """
     picture = Image.fromarray(film).convert("RGB")
     for top, left, bottom, right in boxes:
