@@ -17,9 +17,8 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.runtime import write_atomically
 
 SPLITS = ("train", "val", "test")
-COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")  # what is kept of each film
+COLUMNS = ("labels", "patients", "subtypes", "names", "sizes")  # of each film, beside its pixels
 MAX_IN_MEMORY = 1_000_000_000  # bytes; more films stay in a file, in memory is what is in use
-_BLOCK = 256  # films copied at once
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,10 @@ class XrayDataset:
             raise ValueError(f"images is {self.images.dtype} {self.images.shape}; expected uint8 (N, H, W).")
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}; expected one of {', '.join(SPLITS)}.")
-        for name in ("labels", "patients", "subtypes", "names"):
-            if getattr(self, name).shape != (n,):
-                raise ValueError(f"{name} has shape {getattr(self, name).shape}; expected ({n},).")
-        if self.sizes is not None and self.sizes.shape != (n, 2):
-            raise ValueError(f"sizes has shape {self.sizes.shape}; expected ({n}, 2).")
+        for name, column in self.columns().items():
+            expected = (n, 2) if name == "sizes" else (n,)
+            if column.shape != expected:
+                raise ValueError(f"{name} has shape {column.shape}; expected {expected}.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -69,15 +67,17 @@ class XrayDataset:
         """Films of each class, by class name."""
         return {name: int((self.labels == index).sum()) for index, name in enumerate(CLASS_NAMES)}
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """What is known of each film beside its pixels, by name."""
+        return {name: getattr(self, name) for name in COLUMNS if getattr(self, name) is not None}
+
     def select(self, index, *, split: str | None = None) -> "XrayDataset":
         """The films at `index` (ints or a mask), kept in that order, as a data set of their own.
 
         Consecutive films of an array that is mapped from a file share it; all else is copied.
         """
-        columns = [name for name in COLUMNS if name != "images" and getattr(self, name) is not None]
-        chosen = {name: getattr(self, name)[index] for name in columns}
-        images = take_films(self.images, index)
-        return replace(self, images=images, **chosen, split=split or self.split)
+        chosen = {name: column[index] for name, column in self.columns().items()}
+        return replace(self, images=take_films(self.images, index), **chosen, split=split or self.split)
 
     def fingerprint(self) -> str:
         """32 hex digits that change with any pixel, label, patient or name."""
@@ -115,9 +115,7 @@ def take_films(images: np.ndarray, index) -> np.ndarray:
     if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
         return images[places[0] : places[0] + len(places)]
     taken = make_films(len(places), *images.shape[1:])
-    for start in range(0, len(places), _BLOCK):
-        taken[start : start + _BLOCK] = images[places[start : start + _BLOCK]]
-    return taken
+    return np.take(images, places, axis=0, out=taken, mode="clip")  # the other modes copy all of it once more
 
 
 def load_cached(path: Path, *, key: dict, build: Callable[[], XrayDataset]) -> XrayDataset:
@@ -156,8 +154,6 @@ def _read(path: Path, digest: str) -> XrayDataset | None:
 def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
     about = {"digest": digest, "checksum": _compute_checksum(dataset.images)}
     about |= {"source": dataset.source, "split": dataset.split, "skipped": dataset.skipped}
-    columns = {name: getattr(dataset, name) for name in COLUMNS if name != "images"}
-    columns = {name: column for name, column in columns.items() if column is not None}
 
     def write_images(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -165,15 +161,11 @@ def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
 
     def write_columns(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez(file, about=json.dumps(about), **columns)
+            np.savez(file, about=json.dumps(about), **dataset.columns())
 
     write_atomically(path.with_suffix(".npy"), write_images)
     write_atomically(path, write_columns)
 
 
 def _compute_checksum(images: np.ndarray) -> int:
-    """CRC-32 of the pixels, block by block."""
-    checksum = 0
-    for start in range(0, len(images), _BLOCK):
-        checksum = zlib.crc32(np.ascontiguousarray(images[start : start + _BLOCK]), checksum)
-    return checksum
+    return zlib.crc32(np.ascontiguousarray(images))

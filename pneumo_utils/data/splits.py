@@ -16,8 +16,7 @@ def make_validation_split(dataset: XrayDataset) -> tuple[XrayDataset, XrayDatase
     """The train and the validation part of a train split, grouped by patient and stratified by label.
 
     Both are sorted by name, so the outcome does not depend on how a disk lists the films, and the seed is
-    fixed: every model of every run is judged on the same films. No patient is in both. Raises PneumoError if
-    a class has too few patients for both sides.
+    fixed: every model of every run is judged on the same films. Too few patients are a PneumoError.
     """
     dataset.require_both_classes()
     train_index, val_index = choose_validation(dataset.names, dataset.labels, dataset.patients)
@@ -46,14 +45,11 @@ def _split_once(labels: tuple, patients: tuple) -> tuple[np.ndarray, np.ndarray]
         ) from error
 
 
-def choose_films(labels: np.ndarray, max_films: int | None, *, seed: int = 0) -> np.ndarray:
-    """Which films the short mode keeps: at most about `max_films`, the classes in proportion.
-
-    `labels` is int64 (N,), `max_films` 2 or more (None keeps all); ascending indices, int64 (M,), come back.
-    """
+def choose_films(labels: np.ndarray, max_films: int | None) -> np.ndarray:
+    """Ascending indices of the films that a short run keeps: about `max_films`, the classes in proportion."""
     if max_films is None or len(labels) <= max_films:
         return np.arange(len(labels))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     classes = [np.flatnonzero(labels == label) for label in (0, 1)]
     shares = [max(1, round(max_films * len(index) / len(labels))) for index in classes]
     chosen = [rng.permutation(index)[:share] for index, share in zip(classes, shares, strict=True)]

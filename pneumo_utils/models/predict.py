@@ -21,15 +21,10 @@ def predict_logits(
     flip_average: bool = False,
     batch_size: int = 128,
 ) -> np.ndarray:
-    """Logits of pneumonia, float64 (N,), for films, uint8 (N, H, W).
+    """Logits of pneumonia, float64 (N,), for films, uint8 (N, H, W), by a model with its own transform.
 
-    Args:
-        model: Maps (B, 1, H, W) to logits (B,); it runs where it is, in evaluation mode, and is put back into
-            the mode it was in.
-        images: The films, 0 black and 255 white.
-        transform: The model's own.
-        flip_average: Take the mean of the logits of each film and of its mirror image.
-        batch_size: Films at once; it has no effect on the result.
+    The model runs where it is, in evaluation mode, and is put back into the mode it was in. `flip_average`
+    takes the mean of the logits of each film and of its mirror image.
     """
     import torch
 
@@ -55,13 +50,10 @@ def compute_probs(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def find_refer_range(limits: tuple[float, float] | None, threshold: float) -> tuple[float, float] | None:
     """The lowest and the highest probability that goes to a person, both included, at a threshold of 0 to 1.
 
-    Outside of it the refer band leaves one class possible, and the same that the threshold names. The
-    threshold counts because it was chosen by another rule: between it and the band, one class is possible and
-    the threshold names the other. Fewer films are answered than by the band alone, so its promise holds.
-
-    Args:
-        limits: How much probability PNEUMONIA and NORMAL may have at most for the other class to stay
-            possible, 0 to 1; `Checkpoint.refer_limits`. None, where a model has no band, gives None.
+    `limits` are how much probability PNEUMONIA and NORMAL may have at most for the other class to stay
+    possible; None, where a model has no band, gives None. Outside of the range one class is possible, and the
+    threshold, which was chosen by another rule, names the same. Fewer films are answered than by the band
+    alone, so its promise holds.
     """
     if limits is None:
         return None

@@ -19,12 +19,8 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
 def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
     """A model with random weights; it maps normalised films (B, 1, H, W) to logits (B,).
 
-    Args:
-        name: A key of `MODELS`, or `timm_` and timm's name of a network.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-
-    Raises:
-        UsageError: The name is unknown, or needs a package that is not installed.
+    The name is a key of `MODELS`, or `timm_` and timm's name of a network; one that is unknown, or needs a
+    package that is not installed, is a UsageError. `dropout` is the share of features blanked in training.
     """
     require_model(name)
     if name in MODELS:
@@ -45,10 +41,9 @@ def count_parameters(model: nn.Module) -> int:
 
 
 class Ensemble(nn.Module):
-    """The mean logit of two or more networks that differ in their seed.
+    """The mean logit of two or more networks that differ in their seed; one temperature calibrates the whole.
 
-    Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, with logits averaged in the place
-    of probabilities, so that one temperature still calibrates the whole.
+    Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, average probabilities instead.
     """
 
     def __init__(self, members: list[nn.Module]):
