@@ -61,9 +61,6 @@ def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
     both places and only its share differs; another hospital, age group or machine breaks this. The ranking
     of the films, and with it the AUROC, stays.
 
-    Raises:
-        UsageError: A prevalence is not above 0 and below 1, or a probability not in 0 to 1.
-
     Source:
         Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
     """

@@ -25,10 +25,7 @@ BLOCK_CELLS = 200_000
 
 @dataclass(frozen=True)
 class Predictions:
-    """Labels and probabilities of N films, 1 or more, with patients and names, str (N,), none empty.
-
-    Anything else is refused with a PneumoError.
-    """
+    """Labels and probabilities of N films, 1 or more; patients and names, str (N,). Checked on making."""
 
     labels: np.ndarray
     probs: np.ndarray
@@ -43,10 +40,8 @@ class Predictions:
                 raise PneumoError(f"{name} has shape {shape}; expected one a film, ({len(self)},).")
         for patient, name in zip(self.patients, self.names, strict=True):
             if not isinstance(patient, str) or not patient.strip():
-                raise PneumoError(
-                    f"The film {name} has the patient key {patient!r}; expected a text that is not empty. "
-                    "Where the patient is not known, give each film a key of its own."
-                )
+                found = f"The film {name} has the patient key {patient!r}; expected a text that is not empty."
+                raise PneumoError(f"{found} Where the patient is not known, give each film its own key.")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +75,7 @@ def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -
 
 
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
-    """Metrics of films at a threshold, without intervals.
+    """Metrics of films at a threshold, without intervals; raises as `check_labels_and_probs`.
 
     Precision is the positive predictive value at the share of pneumonia that these films have. Even perfect
     probabilities have an expected calibration error (ece) above 0, for chance leaves its mark in each bin.
@@ -88,9 +83,6 @@ def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) 
     Returns:
         n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
         confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}.
-
-    Raises:
-        PneumoError: There is no film, a label is not 0 or 1, or a probability is not in 0 to 1.
     """
     check_labels_and_probs(labels, probs)
     ones = np.ones((1, len(labels)))
@@ -120,16 +112,14 @@ def _explain_undefined(tn: int, fp: int, fn: int, tp: int) -> dict[str, str]:
 
 def compute_highest_accuracy(labels: np.ndarray, probs: np.ndarray) -> float:
     """The accuracy that no threshold can surpass, 0 to 1; only who has seen the labels can choose it."""
-    check_labels_and_probs(labels, probs)
-    ill, probs = np.asarray(labels) == 1, np.asarray(probs)
     candidates = np.append(np.unique(probs), np.inf)
-    return max(float(np.mean((probs >= threshold) == ill)) for threshold in candidates)
+    return max(float(np.mean((probs >= threshold) == labels)) for threshold in candidates)
 
 
 def choose_worst(predictions: Predictions, *, threshold: float, count: int) -> np.ndarray:
     """int64 (`count` or fewer,), the films judged wrongly, those furthest from their label first."""
-    labels, probs = np.asarray(predictions.labels), np.asarray(predictions.probs)
-    wrong = np.flatnonzero((probs >= threshold) != (labels == 1))
+    labels, probs = predictions.labels, predictions.probs
+    wrong = np.flatnonzero((probs >= threshold) != labels)
     return wrong[np.argsort(-np.abs(probs - labels)[wrong], kind="stable")][:count]
 
 
@@ -137,17 +127,14 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
     """Positive and negative predictive value at another share of pneumonia, 0 to 1, by Bayes' rule.
 
     Sensitivity and specificity are numbers, None where undefined, or draws of `compute_draws`; the values
-    have their shape and are NaN where no film is called so.
-
-    Raises:
-        UsageError: A number is outside 0 to 1.
+    have their shape and are NaN where no film is called so. What is outside 0 to 1 is a UsageError.
     """
     sensitivity, specificity = (np.asarray(value, dtype=np.float64) for value in (sensitivity, specificity))
+    if not 0 <= prevalence <= 1:
+        raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
     for name, value in (("sensitivity", sensitivity), ("specificity", specificity)):
         if np.any((value < 0) | (value > 1)):
             raise UsageError(f"{name} is {value}; expected 0 to 1.")
-    if not 0 <= prevalence <= 1:
-        raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
     tp, fn = sensitivity * prevalence, (1 - sensitivity) * prevalence
     fp, tn = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):
@@ -183,9 +170,6 @@ def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, se
 
     The same seed gives the same draws, so that two models can be compared draw by draw. Films of one patient
     are drawn together. Where all are of one patient, who tells nothing of others, there is no draw: (0, N).
-
-    Raises:
-        UsageError: `num_draws` is below 1.
     """
     if num_draws < 1:
         raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
@@ -224,9 +208,6 @@ def compute_weighted_metrics(
     """Metrics, float (D,), for each row of weights, float (D, N), 0 or more, with a sum above 0.
 
     A metric is 0 to 1, NaN where a row leaves it undefined.
-
-    Raises:
-        UsageError: The threshold is not a number.
 
     Source:
         Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).

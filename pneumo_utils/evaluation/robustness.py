@@ -2,9 +2,8 @@
 
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import torch
@@ -20,20 +19,17 @@ from pneumo_utils.evaluation.metrics import compute_metrics
 
 STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
 STRETCHES |= {"taller": {"height": 1.2}, "flatter": {"height": 1 / 1.2}}
-JPEG_SIDE = 224
-"""Pixels a side at which films are compressed, whatever their size: a block of 8 is then 1/28 of the film."""
+JPEG_SIDE = (
+    224  # pixels, of films of any size when they are compressed: a block of 8 is then 1/28 of the film
+)
 BILINEAR = Image.Resampling.BILINEAR
 SEVERITIES = (1, 2, 3, 4, 5)
 CURVE_FIGURES = ("auroc", "sensitivity", "specificity")
-BATCH_SIZE = 256
-"""Films changed at once: at 224 px their noise takes 51 MB."""
+BATCH_SIZE = 256  # films changed at once: at 224 px their noise takes 51 MB
 
 
 def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0) -> np.ndarray:
-    """Films, uint8 (N, H, W), widened or heightened by a factor about their centre, in the same frame.
-
-    What grows beyond it is cut off; what is left free takes the film's edge.
-    """
+    """Films, uint8 (N, H, W), made wider or higher in the same frame; what is bared takes the edge."""
     theta = torch.tensor([[1 / width, 0.0, 0.0], [0.0, 1 / height, 0.0]])
     stretched = np.empty_like(images)
     for start in range(0, len(images), BATCH_SIZE):
@@ -47,10 +43,7 @@ def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0
 def compute_stretch_losses(
     predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset
 ) -> dict[str, float] | None:
-    """AUROC on films as they are minus AUROC on the same films after each of `STRETCHES`, by name.
-
-    None where a class has no film. `predict` maps a data set of N films to scores, float (N,).
-    """
+    """AUROC on films as they are minus AUROC after each of `STRETCHES`, by name; None for a single class."""
     if len(np.unique(dataset.labels)) < 2:
         return None
     before, losses = roc_auc_score(dataset.labels, predict(dataset)), {}
@@ -189,14 +182,10 @@ def get_strength(name: str, severity: int) -> float:
 
 
 def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0) -> np.ndarray:
-    """New films, uint8 (N, H, W), changed in one way of `CORRUPTIONS`.
+    """New films, uint8 (N, H, W), changed in one way of `CORRUPTIONS`; raises as `get_strength`.
 
     What is drawn for a film depends on the seed and its place among the films, not on how many follow it, and
-    is the same at each severity, 1 to 5.
-
-    Raises:
-        UsageError: The name or the severity is unknown.
-        ValueError: The films are not uint8 (N, H, W).
+    is the same at each severity.
     """
     strength = get_strength(name, severity)
     if images.ndim != 3 or images.dtype != np.uint8:
@@ -213,31 +202,25 @@ def compute_corruption_curves(
     dataset: XrayDataset,
     *,
     threshold: float,
-    names: Iterable[str] = tuple(CORRUPTIONS),
-    severities: Iterable[int] = SEVERITIES,
+    severities: Sequence[int] = SEVERITIES,
 ) -> dict[str, list[dict]]:
     """The metrics of a model as films get worse, one corruption at a time; all models see the same films.
 
-    `predict` maps a data set of N films to P(pneumonia), float (N,); `threshold` was chosen on films as they
-    are; `names` are keys of `CORRUPTIONS`.
+    `predict` maps N films to P(pneumonia), float (N,), 0 to 1; `threshold` was chosen on films as they are.
 
     Returns:
         By corruption a list of {"severity", "strength", "auroc", "sensitivity", "specificity"}, plain values,
         in the order of `severities`. Each list begins with severity 0, the films as they are, whose strength
         is None. A metric is 0 to 1, or None where a class that it needs has no film.
-
-    Raises:
-        UsageError: A name or a severity is unknown.
-        PneumoError: There is no film, or `predict` gives something else than probabilities.
     """
-    asked = [(name, severity, get_strength(name, severity)) for name, severity in product(names, severities)]
+    asked = [(name, s, get_strength(name, s)) for name in CORRUPTIONS for s in severities]
 
     def judge(films: XrayDataset) -> dict:
         metrics = compute_metrics(films.labels, predict(films), threshold=threshold)
         return {name: metrics[name] for name in CURVE_FIGURES}
 
     plain = {"severity": 0, "strength": None, **judge(dataset)}
-    curves = {name: [dict(plain)] for name, _, _ in asked}
+    curves = {name: [plain] for name in CORRUPTIONS}
     for name, severity, strength in asked:
         films = replace(dataset, images=corrupt_films(dataset.images, name, severity=severity))
         curves[name].append({"severity": int(severity), "strength": strength, **judge(films)})

@@ -57,19 +57,12 @@ def compute_saliency(
     flip_average: bool = False,
     batch_size: int = 32,
 ) -> np.ndarray:
-    """Grad-CAM of the last feature map, float32 (N, H, W), 0 to 1; the model stays untouched.
+    """Grad-CAM of the last feature map, float32 (N, H, W), 0 to 1, of films, uint8 (N, H, W).
 
     What is explained is the logit of pneumonia, whatever the answer: on a film that is called NORMAL the map
     shows what spoke for pneumonia and was outweighed, and is 0 throughout where nothing did. Each map is
-    scaled on its own: it tells where, never how much.
-
-    Args:
-        model: Of the registry, or an `Ensemble`: the mean of its members' maps, each scaled first.
-        flip_average: Whether the answer is the mean over film and mirror image; so is the map then.
-
-    Raises:
-        ValueError: The films are not uint8 (N, H, W).
-        UsageError: The model has no feature maps.
+    scaled on its own: it tells where, never how much. That of an `Ensemble` is the mean of its members' maps,
+    that of an answer with `flip_average` the mean over film and mirror image. The model stays untouched.
 
     Source:
         Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391; on such a last map it is the class
@@ -145,15 +138,11 @@ def compute_even_share(image_size: int) -> float:
 
 @dataclass(frozen=True)
 class RandomisationCheck:
-    """How alike the maps of a trained model and of D untrained networks are, -1 to 1; NaN without a map.
+    """How alike the maps of a trained model and of D untrained networks are, -1 to 1; NaN without a map."""
 
-    `correlations`, float64 (N,), are the means over the draws and `median` is theirs over the films;
-    `draw_medians`, float64 (D,), one a draw, show how far chance goes.
-    """
-
-    correlations: np.ndarray
-    median: float
-    draw_medians: np.ndarray
+    correlations: np.ndarray  # float64 (N,), a film's mean over the draws
+    median: float  # of these
+    draw_medians: np.ndarray  # float64 (D,), over the films of a draw: how far chance goes
 
 
 def compute_randomisation_check(
@@ -166,7 +155,7 @@ def compute_randomisation_check(
     not one that proves it right. With maps of 4 x 4 cells a film's own number is mostly chance: read the
     median, and how far apart those of the draws lie.
 
-    There are `num_draws` random networks, 1 or more; all else is as for `compute_saliency`.
+    The settings are those of `compute_saliency`.
 
     Source:
         Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
@@ -224,11 +213,11 @@ def compute_coverage(predict: Callable[[XrayDataset], np.ndarray], dataset: Xray
     """
     lungs = make_lung_mask(dataset.image_size)
     covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}
-    aurocs, intervals = {}, {}
+    coverage, intervals = {}, {}
     for name, mask in covers.items():
         covered = np.where(mask, np.uint8(COVER_GREY), dataset.images)
         probs = predict(replace(dataset, images=covered))
         predictions = Predictions(dataset.labels, probs, dataset.patients, dataset.names)
         judged = judge_predictions(predictions, threshold=0.5)
-        aurocs[name], intervals[name] = judged["auroc"], judged["intervals"]["auroc"]
-    return aurocs | {"intervals": intervals}
+        coverage[name], intervals[name] = judged["auroc"], judged["intervals"]["auroc"]
+    return coverage | {"intervals": intervals}

@@ -9,18 +9,10 @@ from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
+from pneumo_utils.evaluation import curves, robustness
 from pneumo_utils.evaluation.compare import Comparison
-from pneumo_utils.evaluation.curves import (
-    THRESHOLD_GRID,
-    compute_chance_ece,
-    compute_decision_curve,
-    compute_precision_recall_band,
-    compute_reliability,
-    compute_roc_band,
-)
 from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accuracy, compute_metrics
 from pneumo_utils.evaluation.results import PUBLISHED
-from pneumo_utils.evaluation.robustness import CORRUPTIONS, CURVE_FIGURES, corrupt_films
 from pneumo_utils.evaluation.subgroups import FIGURES
 from pneumo_utils.plots.films import GREY
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
@@ -33,7 +25,7 @@ def plot_roc(predictions: dict[str, Predictions], *, thresholds: dict[str, float
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     for name, p, colour in with_colours(predictions):
         if p.num_patients > 1:
-            band = compute_roc_band(p)
+            band = curves.compute_roc_band(p)
             axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
         false_alarms, sensitivity, _ = roc_curve(p.labels, p.probs)
         figures = compute_metrics(p.labels, p.probs, threshold=thresholds[name])
@@ -51,7 +43,7 @@ def plot_precision_recall(predictions: dict[str, Predictions]) -> Figure:
     """Precision over recall with 95 % bands, by model name, on the same films of two patients or more."""
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     for name, p, colour in with_colours(predictions):
-        band = compute_precision_recall_band(p)
+        band = curves.compute_precision_recall_band(p)
         axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
         auprc = compute_metrics(p.labels, p.probs, threshold=0.5)["auprc"]
         axis.step(band.x, band.value, where="pre", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
@@ -69,11 +61,11 @@ def plot_reliability(predictions: dict[str, Predictions]) -> Figure:
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     axis.plot([0, 1], [0, 1], ":", color="0.5", label="taken at its word")
     for name, p, colour in with_colours(predictions):
-        band = compute_reliability(p)
+        band = curves.compute_reliability(p)
         ends = np.abs([band.low, band.high] - band.value)
         look = {"fmt": "o-", "markersize": 5, "capsize": 2, "color": colour}
         ece = compute_metrics(p.labels, p.probs, threshold=0.5)["ece"]
-        label = f"{name}, ECE {ece:.3f} (by chance alone {compute_chance_ece(p):.3f})"
+        label = f"{name}, ECE {ece:.3f} (by chance alone {curves.compute_chance_ece(p):.3f})"
         axis.errorbar(band.x, band.value, yerr=ends, label=label, **look)
     axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
     figure.legend(loc="outside lower center", fontsize=9)
@@ -85,9 +77,9 @@ def plot_decision_curve(predictions: dict[str, Predictions]) -> Figure:
     """Net benefit of acting on each model, against treating all and treating none."""
     figure, axis = plt.subplots(figsize=(6.5, 3.6))
     for name, p, colour in with_colours(predictions):
-        benefit, of_treating_all = compute_decision_curve(p)
-        axis.plot(THRESHOLD_GRID, benefit, color=colour, label=name)
-    axis.plot(THRESHOLD_GRID, of_treating_all, "--", color="0.4", label="treat all")
+        benefit, of_treating_all = curves.compute_decision_curve(p)
+        axis.plot(curves.THRESHOLD_GRID, benefit, color=colour, label=name)
+    axis.plot(curves.THRESHOLD_GRID, of_treating_all, "--", color="0.4", label="treat all")
     axis.axhline(0, linestyle=":", color="0.4", label="treat none")
     axis.set(xlabel="probability from which one would treat", ylim=(-0.1, 1.1 * np.mean(p.labels) + 0.02))
     axis.set_ylabel("net benefit,\nfound pneumonias per film")
@@ -210,8 +202,8 @@ def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: 
     Raises:
         UsageError: The curves are empty or of different corruptions or severities, or the metric is unknown.
     """
-    if metric not in CURVE_FIGURES:
-        raise UsageError(f"The metric is {metric!r}; expected one of {', '.join(CURVE_FIGURES)}.")
+    if metric not in robustness.CURVE_FIGURES:
+        raise UsageError(f"The metric is {metric!r}; expected one of {', '.join(robustness.CURVE_FIGURES)}.")
     alike = [{name: [r["severity"] for r in rows] for name, rows in c.items()} for c in curves.values()]
     if not alike or not alike[0] or any(other != alike[0] for other in alike):
         raise UsageError("The curves differ in corruptions or severities, or are empty; compute them alike.")
@@ -228,7 +220,7 @@ def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: 
         strengths = ["as is" if row["strength"] is None else f"{row['strength']:g}" for row in curve[name]]
         axis.set_xticks(severities, [f"{s}\n{text}" for s, text in zip(severities, strengths, strict=True)])
         axis.set_title(name)
-        axis.set_xlabel(CORRUPTIONS[name].unit, fontsize=9)
+        axis.set_xlabel(robustness.CORRUPTIONS[name].unit, fontsize=9)
     for axis in axes[:, 0]:
         axis.set_ylabel("AUROC" if metric == "auroc" else metric)
     lines, note = axes[0, 0].get_legend_handles_labels(), "under each panel the severity and its strength"
@@ -240,12 +232,12 @@ def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: 
 def plot_corruptions(dataset: XrayDataset, index: int) -> Figure:
     """One film under each corruption, a column each, a row for each severity, its strength below it."""
     film, severities = dataset.images[[index]], (0, 1, 3, 5)
-    size = (1.5 * len(CORRUPTIONS) + 0.4, 1.75 * len(severities) + 0.25)
-    figure, axes = plt.subplots(len(severities), len(CORRUPTIONS), figsize=size, squeeze=False)
-    for column, (name, corruption) in zip(axes.T, CORRUPTIONS.items(), strict=True):
+    size = (1.5 * len(robustness.CORRUPTIONS) + 0.4, 1.75 * len(severities) + 0.25)
+    figure, axes = plt.subplots(len(severities), len(robustness.CORRUPTIONS), figsize=size, squeeze=False)
+    for column, (name, corruption) in zip(axes.T, robustness.CORRUPTIONS.items(), strict=True):
         column[0].set_title(name, fontsize=11)
         for axis, severity in zip(column, severities, strict=True):
-            shown = corrupt_films(film, name, severity=severity) if severity else film
+            shown = robustness.corrupt_films(film, name, severity=severity) if severity else film
             axis.imshow(shown[0], **GREY)
             axis.set(xticks=[], yticks=[])
             if severity:
