@@ -16,7 +16,6 @@ from pneumo_utils.config import Folders
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import load_records, load_results
 from pneumo_utils.models.shipped import list_shipped
-from pneumo_utils.plots.evaluation import plot_beside_published
 from pneumo_utils.plots.style import MAX_ALT_LENGTH, describe_figure
 from pneumo_utils.training.recipes import RECIPES
 from tools import readme
@@ -42,7 +41,7 @@ def test_every_mark_has_its_table():
 def test_the_figure_is_that_of_the_cards_and_small():
     (alt,) = re.findall(rf"!\[([^]]+)\]\({FIGURE}\)", PAGE)
     assert 40 <= len(alt) <= MAX_ALT_LENGTH
-    drawn = plot_beside_published(readme.load_shipped_rows())
+    drawn = readme.plot_beside_published(readme.load_shipped_rows())
     assert Image.open(ROOT / FIGURE).text["Description"] == describe_figure(drawn)
     assert (ROOT / FIGURE).stat().st_size <= MAX_FIGURE_BYTES
 

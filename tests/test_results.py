@@ -13,7 +13,7 @@ from pneumo_utils.evaluation.results import (
     load_results,
     save_result,
 )
-from pneumo_utils.plots.evaluation import plot_beside_published
+from tools.readme import plot_beside_published
 
 
 def make_row(model="cnn_baseline", split="test", data="chestxray2017", accuracy=0.9):

@@ -10,7 +10,9 @@ import re
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
+from matplotlib.figure import Figure
 
 from pneumo_utils import cli
 from pneumo_utils.config import Folders
@@ -18,8 +20,7 @@ from pneumo_utils.course import list_lessons
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation import results
 from pneumo_utils.models.shipped import list_shipped, load_card
-from pneumo_utils.plots.evaluation import plot_beside_published
-from pneumo_utils.plots.style import save_figure
+from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, save_figure, set_title, styled
 from pneumo_utils.training.recipes import RECIPES
 from tools.ablation import format_summary
 
@@ -67,6 +68,28 @@ def make_tables(folders: Folders) -> dict[str, str]:
 def load_shipped_rows() -> list[dict]:
     """What each model that ships did on the official test split."""
     return [load_card(name)["card"]["figures"]["test"] for name in list_shipped()]
+
+
+@styled
+def plot_beside_published(rows: list[dict]) -> Figure:
+    """Accuracy and AUROC on the official test split: rows of `evaluate` beside published figures as dots."""
+    names = [f"ours: {row['model']}" for row in rows] + [row["model"] for row in results.PUBLISHED]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1 + 0.36 * len(names)), sharey=True)
+    above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
+    for axis, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
+        ours = [(row[metric], row["intervals"][metric], COLOURS[0]) for row in rows]
+        published = [(row[metric], (None, None), "0.45") for row in results.PUBLISHED]
+        for place, (value, interval, colour) in enumerate(ours + published):
+            draw_interval(axis, place, value, interval=interval, colour=colour)
+            axis.annotate(f"{value:{form}}", (value, place), **above)
+        axis.margins(x=0.1)  # room for the numbers
+    left.xaxis.set_major_formatter(lambda share, _position: f"{100 * share:.0f}")
+    name_rows(left, names)
+    left.set(xlabel="accuracy %", ylim=(len(names) - 0.4, -0.8))
+    right.set_xlabel("AUROC")
+    title = "The official test split: ours with 95 % intervals, beside published figures"
+    set_title(figure, title, synthetic=False)
+    return figure
 
 
 def format_lesson_table(folders: Folders) -> str:

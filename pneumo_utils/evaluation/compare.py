@@ -83,9 +83,8 @@ def judge_models(
 def compute_difference(metric: str, first: np.ndarray, second: np.ndarray) -> Difference:
     """Model B, the second, minus model A in a metric, from what `judge_models` gives for each.
 
-    Source:
-        Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2: the films as they are
-        count as one more draw, which keeps p, twice the share of draws beyond zero, above 0.
+    Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 4.2: the films as
+    they are count as one more draw, which keeps p, twice the share of draws beyond zero, above 0.
     """
     value, draws = second[0] - first[0], second[1:] - first[1:]
     draws = draws[np.isfinite(draws)]
@@ -110,9 +109,8 @@ def estimate_auroc_difference(
     Raises:
         PneumoError: A class has fewer than two films.
 
-    Source:
-        DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; the fast form by midranks is Sun and Xu,
-        IEEE Signal Processing Letters 21, 2014.
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; the fast form by midranks is Sun and Xu,
+    IEEE Signal Processing Letters 21, 2014.
     """
     check_both_classes(labels, "DeLong's test", num_each=2)
     ill = labels == 1
@@ -137,8 +135,7 @@ def compute_mcnemar(labels: np.ndarray, first_called: np.ndarray, second_called:
 
     Films are taken for independent; only those count that one model alone calls rightly.
 
-    Source:
-        McNemar, Psychometrika 12, 1947.
+    Source: McNemar, Psychometrika 12, 1947.
     """
     from statsmodels.stats.contingency_tables import mcnemar
 
@@ -220,8 +217,7 @@ def compare_all(
 def compute_holm(ps: list[float | None]) -> list[float | None]:
     """Holm's correction of p values that answer one question; None, of a test without one, stays None.
 
-    Source:
-        Holm, Scandinavian Journal of Statistics 6, 1979.
+    Source: Holm, Scandinavian Journal of Statistics 6, 1979.
     """
     from statsmodels.stats.multitest import multipletests
 

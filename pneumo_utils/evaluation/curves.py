@@ -44,8 +44,7 @@ def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = 
 
     Nothing is interpolated, for precision does not run straight between two thresholds.
 
-    Source:
-        Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
+    Source: Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
     """
     return _compute_band(predictions, _trace_precision_recall, RECALL_GRID, num_draws)
 
@@ -86,8 +85,7 @@ def compute_reliability(predictions: Predictions) -> Band:
     The bins are those of the expected calibration error. The intervals, Wilson's, take films for
     independent, which films of one patient are not.
 
-    Source:
-        Wilson, Journal of the American Statistical Association 22, 1927.
+    Source: Wilson, Journal of the American Statistical Association 22, 1927.
     """
     from statsmodels.stats.proportion import proportion_confint
 
@@ -119,8 +117,7 @@ def compute_decision_curve(predictions: Predictions) -> tuple[np.ndarray, np.nda
     TP / N - FP / N * t / (1 - t), and 0 for treating none, by calibrated probabilities, at the films' own
     share of pneumonia.
 
-    Source:
-        Vickers and Elkin, Medical Decision Making 26, 2006.
+    Source: Vickers and Elkin, Medical Decision Making 26, 2006.
     """
     called = predictions.probs[:, None] >= THRESHOLD_GRID
     ill = np.asarray(predictions.labels)[:, None] == 1

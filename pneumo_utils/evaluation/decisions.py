@@ -61,8 +61,7 @@ def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
     both places and only its share differs; another hospital, age group or machine breaks this. The ranking
     of the films, and with it the AUROC, stays.
 
-    Source:
-        Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
+    Source: Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
     """
     for name, value in (("from_prevalence", from_prevalence), ("to_prevalence", to_prevalence)):
         if not 0 < value < 1:

@@ -157,8 +157,7 @@ def compute_intervals(
     holds more chance than that of the films, and its interval lies high; below some 250 patients intervals
     are too narrow: in simulations with 150 patients 92 of 100 held the true AUROC.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     draws = compute_draws(predictions, weights, threshold=threshold)
@@ -209,8 +208,7 @@ def compute_weighted_metrics(
 
     A metric is 0 to 1, NaN where a row leaves it undefined.
 
-    Source:
-        Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).
+    Source: Brier, Monthly Weather Review 78, 1950 (brier); scikit-learn's average_precision_score (auprc).
     """
     if np.isnan(threshold):
         raise UsageError("The threshold is not a number; expected one, 0 to 1 as a rule.")

@@ -64,10 +64,9 @@ def add_noise(images: np.ndarray, strength: float, rng: np.random.Generator) -> 
 def blur(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
     """A Gaussian blur with a standard deviation of `strength` % of height and width; edges are continued.
 
-    Source:
-        Lindeberg, IEEE Transactions on Pattern Analysis and Machine Intelligence 12, 1990: the Gaussian of
-        whole pixels, whose variance is also right below a pixel. Samples of the usual one, as torchvision
-        and SciPy take them, fade away there: 0.3 % of 64 pixels would change no grey level.
+    Source: Lindeberg, IEEE Transactions on Pattern Analysis and Machine Intelligence 12, 1990: the Gaussian
+    of whole pixels, whose variance is also right below a pixel. Samples of the usual one, as torchvision and
+    SciPy take them, fade away there: 0.3 % of 64 pixels would change no grey level.
     """
     levels = images.astype(np.float32)
     for axis in (1, 2):

@@ -64,9 +64,8 @@ def compute_saliency(
     scaled on its own: it tells where, never how much. That of an `Ensemble` is the mean of its members' maps,
     that of an answer with `flip_average` the mean over film and mirror image. The model stays untouched.
 
-    Source:
-        Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391; on such a last map it is the class
-        activation map of Zhou et al., CVPR 2016, arXiv 1512.04150, cut off at zero.
+    Source: Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391; on such a last map it is the class
+    activation map of Zhou et al., CVPR 2016, arXiv 1512.04150, cut off at zero.
     """
     films = torch.as_tensor(images)
     if films.ndim != 3 or films.dtype != torch.uint8:
@@ -157,8 +156,7 @@ def compute_randomisation_check(
 
     The settings are those of `compute_saliency`.
 
-    Source:
-        Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
+    Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
     """
     import pandas as pd
 

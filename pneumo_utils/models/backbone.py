@@ -78,8 +78,10 @@ class FinetunedBackbone(nn.Module, ABC):
         """Takes over the backbone of a network for colour images; its classifier is left out.
 
         Adding the filters of the three colour channels up gives what the colour network would see in a
-        grey film, but for the small differences between the channels' normalisation constants. Tensors that
-        are not those of this network are a PneumoError.
+        grey film, but for the small differences between the channels' normalisation constants.
+
+        Raises:
+            PneumoError: The tensors are not those of this network.
         """
         own = self.backbone.state_dict()
         state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
@@ -90,9 +92,10 @@ class FinetunedBackbone(nn.Module, ABC):
             self.backbone.load_state_dict(state)
         except RuntimeError as error:
             reason = str(error).splitlines()[-1].strip()
-            network = type(self.backbone).__name__
-            message = f"The weights do not fit {network} ({reason}). Expected {self.weights_hint}."
-            raise PneumoError(message) from error
+            raise PneumoError(
+                f"The weights do not fit {type(self.backbone).__name__} ({reason}). "
+                f"Expected {self.weights_hint}."
+            ) from error
 
 
 class ResnetFinetune(FinetunedBackbone):

@@ -45,8 +45,8 @@ class ReceptiveField:
 def compute_side(layers: nn.Module) -> tuple[int, int]:
     """Side of the receptive field of convolutions in a row, and step from one place to the next, pixels.
 
-    Source:
-        Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill 2019.
+    Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill
+    2019.
     """
     side, step = 1, 1
     for layer in layers.modules():
@@ -62,8 +62,7 @@ def measure_receptive_field(layers: nn.Module, inputs: torch.Tensor) -> Receptiv
     The layers, convolutions in a row, each with half its kernel as padding, run in evaluation mode on
     normalised films, float (B, C, H, W).
 
-    Source:
-        Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016, arXiv 1701.04128.
+    Source: Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016, arXiv 1701.04128.
     """
     side, step = compute_side(layers)
     was_training = layers.training

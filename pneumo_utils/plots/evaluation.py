@@ -1,4 +1,4 @@
-"""Figures of an evaluation: curves, confusion, probabilities, published models, robustness, subgroups."""
+"""Figures of an evaluation: curves, confusion, probabilities, robustness, subgroups."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,7 +12,6 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation import curves, robustness
 from pneumo_utils.evaluation.compare import Comparison
 from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accuracy, compute_metrics
-from pneumo_utils.evaluation.results import PUBLISHED
 from pneumo_utils.evaluation.subgroups import FIGURES
 from pneumo_utils.plots.films import GREY
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
@@ -167,28 +166,6 @@ def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure
         axis.set(xlim=(0, 1), yscale="symlog")
     axes[0, 0].set_ylabel("films, logarithmic")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    return figure
-
-
-@styled
-def plot_beside_published(rows: list[dict]) -> Figure:
-    """Accuracy and AUROC on the official test split: rows of `evaluate` beside published figures as dots."""
-    names = [f"ours: {row['model']}" for row in rows] + [row["model"] for row in PUBLISHED]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1 + 0.36 * len(names)), sharey=True)
-    above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-    for axis, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
-        ours = [(row[metric], row["intervals"][metric], COLOURS[0]) for row in rows]
-        published = [(row[metric], (None, None), "0.45") for row in PUBLISHED]
-        for place, (value, interval, colour) in enumerate(ours + published):
-            draw_interval(axis, place, value, interval=interval, colour=colour)
-            axis.annotate(f"{value:{form}}", (value, place), **above)
-        axis.margins(x=0.1)  # room for the numbers
-    left.xaxis.set_major_formatter(lambda share, _position: f"{100 * share:.0f}")
-    name_rows(left, names)
-    left.set(xlabel="accuracy %", ylim=(len(names) - 0.4, -0.8))
-    right.set_xlabel("AUROC")
-    title = "The official test split: ours with 95 % intervals, beside published figures"
-    set_title(figure, title, synthetic=False)
     return figure
 
 
