@@ -71,7 +71,7 @@ def _read_film(file: FilmFile) -> dict:
 
 
 def measure_picture(data: bytes) -> dict:
-    """The facts of one picture, from the bytes of its file.
+    """The facts of one picture, from the bytes of its file; an ImageError if it cannot be read.
 
     Returns:
         width, height, aspect: Pixels, with a camera's rotation tag obeyed; width over height.
@@ -83,9 +83,6 @@ def measure_picture(data: bytes) -> dict:
         look_hash: Perceptual hash, 16 hexadecimal digits; few of 64 bits differ where two films look alike.
         marks, border_*: From `find_marks` and `measure_borders`.
         thumbnail: uint8 (64, 64), squashed.
-
-    Raises:
-        ImageError: The file is damaged or of a kind that is not read.
     """
     grey = load_image(data)
     film = load_image(grey, image_size=FILM_SIZE)
@@ -149,11 +146,8 @@ def find_marks(film: np.ndarray) -> list[tuple[int, int, int, int]]:
     more than half did carry a letter: small, faint or touching bright tissue. So a film without a mark
     need not be clean, and a difference between classes may be one of size and sharpness.
 
-    Args:
-        film: uint8 (224, 224), squashed.
-
-    Returns:
-        Boxes from top to bottom: top, left, bottom, right in pixels, the last two outside.
+    The film is uint8 (224, 224), squashed. Each box, from top to bottom, is top, left, bottom and right in
+    pixels, the last two outside.
     """
     levels = film.astype(np.float32)
     # Erosion, then dilation: the film without whatever is narrower than the square.

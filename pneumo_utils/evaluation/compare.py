@@ -64,8 +64,7 @@ def judge_models(
 ) -> list[dict[str, np.ndarray]]:
     """Each metric of models on the same films, float (1 + D,): as they are, and in D draws of patients.
 
-    Raises:
-        PneumoError: The films are not the same in the same order, or are all of one patient.
+    Films that are not the same in the same order, or all of one patient, are a PneumoError.
     """
     first, *others = models
     for other in others:
@@ -105,9 +104,6 @@ def estimate_auroc_difference(
     labels: np.ndarray, first_probs: np.ndarray, second_probs: np.ndarray
 ) -> tuple[float, float]:
     """AUROC of model B, the second, minus that of model A, and its standard error, films independent.
-
-    Raises:
-        PneumoError: A class has fewer than two films.
 
     Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44, 1988; the fast form by midranks is Sun and Xu,
     IEEE Signal Processing Letters 21, 2014.
@@ -187,11 +183,7 @@ def compare_all(
 
     With many pairs some differences look large by chance alone: after Holm's correction it is 5 % likely at
     most that any is called real that is not, in each metric. At least 100 draws a pair are made, for p
-    cannot fall below 2 / draws.
-
-    Raises:
-        UsageError: There are fewer than two models, or a model has no threshold.
-        PneumoError: The films are not the same, are all of one patient, or lack a class.
+    cannot fall below 2 / draws. Raises as `judge_models`, and a PneumoError where a class has no two films.
     """
     if len(predictions) < 2 or set(predictions) - set(thresholds):
         got = f"Got the models {list(predictions)} and thresholds of {list(thresholds)}"

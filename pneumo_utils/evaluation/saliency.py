@@ -7,7 +7,7 @@ but there Grad-CAM had next to nothing in common with what the logit loses when 
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -135,39 +135,26 @@ def compute_even_share(image_size: int) -> float:
     return float(make_lung_mask(image_size).mean())
 
 
-@dataclass(frozen=True)
-class RandomisationCheck:
-    """How alike the maps of a trained model and of D untrained networks are, -1 to 1; NaN without a map."""
-
-    correlations: np.ndarray  # float64 (N,), a film's mean over the draws
-    median: float  # of these
-    draw_medians: np.ndarray  # float64 (D,), over the films of a draw: how far chance goes
-
-
 def compute_randomisation_check(
     model: nn.Module, images: np.ndarray, *, num_draws: int = NUM_COPIES, **settings
-) -> RandomisationCheck:
+):
     """Sanity check: rank correlation between saliency maps and those of the same network with random weights.
 
     Near 0 is good: the map depends on what was learnt. Near 1 the map shows edges or brightness of the film,
     which an untrained network shows as well, and says nothing of the model. It is a test that a map can fail,
     not one that proves it right. With maps of 4 x 4 cells a film's own number is mostly chance: read the
-    median, and how far apart those of the draws lie.
-
-    The settings are those of `compute_saliency`.
+    median of the films' means, and how far apart the medians of the networks lie. The settings are those of
+    `compute_saliency`. A DataFrame comes back, a row a network, a column a film, NaN where there is no map.
 
     Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, arXiv 1810.03292.
     """
     import pandas as pd
 
     trained = compute_saliency(model, images, **settings)
-    draws = np.empty((num_draws, len(trained)))
-    for draw in range(num_draws):
-        untrained = compute_saliency(make_random_copy(model, seed=draw), images, **settings)
-        draws[draw] = [_correlate(*pair) for pair in zip(trained, untrained, strict=True)]
-    table = pd.DataFrame(draws)  # its means and medians leave out NaN
-    means = table.mean()
-    return RandomisationCheck(means.to_numpy(), float(means.median()), table.median(axis=1).to_numpy())
+    copies = (make_random_copy(model, seed=draw) for draw in range(num_draws))
+    untrained = (compute_saliency(copied, images, **settings) for copied in copies)
+    correlations = [[_correlate(*pair) for pair in zip(trained, maps, strict=True)] for maps in untrained]
+    return pd.DataFrame(correlations, columns=range(len(trained)), dtype=np.float64)
 
 
 def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
@@ -205,9 +192,8 @@ def compute_coverage(predict: Callable[[XrayDataset], np.ndarray], dataset: Xray
     the rough field leaves out. Compare the two covers with each other: a covered film is unlike any that the
     model was trained on, so that some loss is owed to the strangeness alone.
 
-    Returns:
-        {"whole", "lungs_covered", "rest_covered"}: AUROC, 0 to 1, None where a class has no film; and their
-        "intervals", 95 % by patient.
+    AUROC is 0 to 1, None where a class has no film, of whole, lungs_covered and rest_covered films; with it
+    come the "intervals", 95 % by patient.
     """
     lungs = make_lung_mask(dataset.image_size)
     covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}

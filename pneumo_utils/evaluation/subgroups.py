@@ -25,9 +25,6 @@ def compute_subgroups(predictions: Predictions, dataset: XrayDataset, *, thresho
         A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
         sensitivity and specificity (0 to 1, None where the part has no film of the class), and their
         intervals, 95 % by patient, None and None where a class has fewer than two patients.
-
-    Raises:
-        PneumoError: Predictions and films are not of the same films in the same order.
     """
     if not np.array_equal(predictions.names, dataset.names):
         raise PneumoError("The predictions are of other films or in another order; use one split for both.")

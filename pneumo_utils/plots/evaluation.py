@@ -173,11 +173,8 @@ def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure
 def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: str = "auroc") -> Figure:
     """A metric of `CURVE_FIGURES` over severity, a panel for each corruption and a line for each model.
 
-    The curves are those of `compute_corruption_curves`, by model name. Where the metric is None the line has
-    a gap; AUROC may hold where the threshold no longer fits.
-
-    Raises:
-        UsageError: The curves are empty or of different corruptions or severities, or the metric is unknown.
+    The curves are those of `compute_corruption_curves`, by model name; unlike ones are a UsageError. Where
+    the metric is None the line has a gap; AUROC may hold where the threshold no longer fits.
     """
     if metric not in robustness.CURVE_FIGURES:
         raise UsageError(f"The metric is {metric!r}; expected one of {', '.join(robustness.CURVE_FIGURES)}.")

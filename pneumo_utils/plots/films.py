@@ -125,9 +125,6 @@ def show_saliency(
     """A sheet of pairs: a film, and the same film under its map and the outline of the rough lung field.
 
     The maps are float (K, H, W), 0 to 1, from `compute_saliency`, of the films of the index in this order.
-
-    Raises:
-        ValueError: There is not one map of the film's size for each film.
     """
     from pneumo_utils.evaluation.saliency import make_lung_mask
 

@@ -123,8 +123,12 @@ def describe_figure(figure: Figure) -> str:
     pictures = [axis for axis in figure.axes if axis.images and not axis.texts]
     charts = [axis for axis in figure.axes if axis.axison and axis.has_data() and axis not in pictures]
     parts = [figure.get_suptitle(), _describe_pictures(pictures), *map(_describe_chart, charts)]
-    parts += [_describe_legend(legend) for legend in figure.legends]
-    return textwrap.shorten(". ".join(part for part in parts if part), MAX_ALT_LENGTH, placeholder=" ...")
+    text = _join(". ", *parts, *map(_describe_legend, figure.legends))
+    return textwrap.shorten(text, MAX_ALT_LENGTH, placeholder=" ...")
+
+
+def _join(separator: str, *words: str) -> str:
+    return separator.join(word for word in words if word)
 
 
 def _describe_pictures(axes: list[Axes]) -> str:
@@ -133,28 +137,25 @@ def _describe_pictures(axes: list[Axes]) -> str:
         return ""
     titles = Counter(title for axis in axes if (title := _title(axis)))
     named = [title if number == 1 else f"{number} x {title}" for title, number in titles.items()]
-    number = "Picture" if len(axes) == 1 else f"{len(axes)} pictures"
-    return f"{number}: {'; '.join(named)}" if named else number
+    return _join(": ", "Picture" if len(axes) == 1 else f"{len(axes)} pictures", "; ".join(named))
 
 
 def _describe_chart(axes: Axes) -> str:
     """Title, what is drawn over what, legend, and the numbers written into it; of a colour scale its name."""
     if axes.get_label() == "<colorbar>":
         return f"Colours: {axes.get_xlabel() or axes.get_ylabel()}"
-    over = " over ".join(words for axis in (axes.yaxis, axes.xaxis) if (words := _describe_axis(axis)))
-    parts = [": ".join(words for words in (_title(axes), over and f"chart of {over}") if words)]
-    if axes.get_legend():
-        parts.append(_describe_legend(axes.get_legend()))
-    if written := [text.get_text() for text in axes.texts if text.get_text().strip()]:
-        parts.append(f"Written in it: {'; '.join(written)}")
-    return ". ".join(part for part in parts if part)
+    over = _join(" over ", _describe_axis(axes.yaxis), _describe_axis(axes.xaxis))
+    name = _join(": ", _title(axes), over and f"chart of {over}")
+    legend = axes.get_legend() and _describe_legend(axes.get_legend())
+    written = "; ".join(text.get_text() for text in axes.texts if text.get_text().strip())
+    return _join(". ", name, legend, written and f"Written in it: {written}")
 
 
 def _describe_axis(axis: Axis) -> str:
     """The label of an axis, and its ticks where they are words."""
     ticks = [label.get_text() for label in axis.get_ticklabels() if label.get_visible()]
     are_words = ticks and all(any(map(str.isalpha, tick)) and "$" not in tick for tick in ticks)
-    return ": ".join(part for part in (axis.get_label_text(), ", ".join(ticks) if are_words else "") if part)
+    return _join(": ", axis.get_label_text(), ", ".join(ticks) if are_words else "")
 
 
 def _describe_legend(legend) -> str:
