@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pneumo_utils.audit.facts import BORDERS, THUMBNAIL_SIZE, AuditTable
@@ -17,15 +18,6 @@ MIN_BORDER = 0.02  # of the film's width or height; less is the edge of any film
 MIN_STD = 5.0  # grey levels; below, hardly anything can be seen
 MIN_SHORT_SIDE = 128  # pixels; below, fine detail of the lungs is lost
 ASPECT_RANGE = (0.5, 2.5)  # width over height; beyond, it is a strip or a collage
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "MPO": (".jpg", ".jpeg"),  # a JPEG with a preview
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-    "DICOM": (".dcm", ".dicom"),
-}
 
 
 def summarise(table: AuditTable) -> dict:
@@ -140,10 +132,8 @@ def find_near(films: pd.DataFrame) -> pd.DataFrame:
     quality 30, halved, at gamma 0.7 to 1.4 or with a line of text are all found; nearly all with 1 %
     cropped or turned by 1 degree. Mirrored, inverted, strongly cropped or padded copies are not found.
 
+    The columns are first and second (places in `films`), distance (0 to 12 bits) and correlation (0.85 to 1).
     Of films with identical pixels, only the first takes part.
-
-    Returns:
-        Columns first and second (places in `films`), distance (0 to 12 bits), correlation (0.85 to 1).
     """
     places = np.flatnonzero(~films.duplicated("pixel_hash"))
     unique = films.iloc[places]
@@ -216,7 +206,8 @@ def find_suspicions(film) -> list[str]:
     """What is odd about a readable film, a row of the table; empty for an ordinary one."""
     (low, high), suffix = ASPECT_RANGE, film.path.suffix.lower()
     is_named = PATIENT_PATTERN.match(film.path.name) is not None
-    is_misnamed = suffix in IMAGE_SUFFIXES and suffix not in SUFFIXES[film.format]
+    kind = "JPEG" if film.format == "MPO" else film.format  # an MPO is a JPEG with a preview
+    is_misnamed = suffix in IMAGE_SUFFIXES and kind != Image.registered_extensions().get(suffix, "DICOM")
     checks = [
         (is_named and (film.subtype in SUBTYPES.values()) != bool(film.label), "named as the other class"),
         (is_misnamed, f"{film.format} inside, another kind by its name"),

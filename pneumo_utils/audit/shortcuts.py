@@ -23,9 +23,8 @@ PENALTY = 0.01  # C of the regression on pixels: 256 neighbours that all say muc
 def describe_shortcuts(films: pd.DataFrame) -> dict:
     """The shortcut scores on the train split, from which models learn, or on all films if there is none.
 
-    Each is the AUROC of a logistic regression on one kind of facts alone, cross-validated in 5 folds; films
-    of one patient, or with identical pixels, stay in one fold. A regression sees straight relations only,
-    so a low score does not prove that there is no shortcut.
+    Each is the AUROC of a logistic regression on one kind of facts alone, cross-validated in 5 folds. It sees
+    straight relations only, so a low score does not prove that there is no shortcut.
     """
     split = "train" if (films["split"] == "train").any() else "all"
     if split == "train":
@@ -94,8 +93,8 @@ def compute_shortcut(
 ) -> dict:
     """How well one kind of facts, float (N, K), predicts the label; `penalty` is C of the regression.
 
-    Films of one group stay in one fold and are drawn together for the interval, at 95 %, by a bootstrap
-    without new folds. Where it is undefined, auroc and interval are None and reason says why.
+    Films of one group stay in one fold and are drawn together for the 95 % interval, without new folds.
+    Where it is undefined, auroc and interval are None and reason says why.
     """
     patients = [len(np.unique(groups[labels == label])) for label in (0, 1)]
     if min(patients) < MIN_PATIENTS:

@@ -91,10 +91,9 @@ class XrayDataset:
         """Itself; raises PneumoError if a class has no film, so that nothing can be learnt or measured."""
         for name, count in self.class_counts().items():
             if count == 0:
-                raise PneumoError(
-                    f"The {self.split} split has {len(self)} films and none of class {name}; "
-                    f"expected films of both {' and '.join(CLASS_NAMES)}. Add films to the empty class."
-                )
+                found = f"The {self.split} split has {len(self)} films and none of class {name}"
+                expected = f"expected films of both {' and '.join(CLASS_NAMES)}"
+                raise PneumoError(f"{found}; {expected}. Add films to the empty class.")
         return self
 
 

@@ -82,8 +82,7 @@ def _trace_precision_recall(ranking: Ranking) -> np.ndarray:
 def compute_reliability(predictions: Predictions) -> Band:
     """Reliability diagram: share of PNEUMONIA over mean probability, a point for each bin that is not empty.
 
-    The bins are those of the expected calibration error. The intervals, Wilson's, take films for
-    independent, which films of one patient are not.
+    The bins are those of the expected calibration error. The intervals, Wilson's, take films for independent.
 
     Source: Wilson, Journal of the American Statistical Association 22, 1927.
     """
@@ -114,8 +113,7 @@ def compute_decision_curve(predictions: Predictions) -> tuple[np.ndarray, np.nda
     """Net benefit of the model's decisions and of treating all, float (99,) each, at `THRESHOLD_GRID`.
 
     Who treats from a probability t on holds one found pneumonia worth (1 - t) / t needless treatments: it is
-    TP / N - FP / N * t / (1 - t), and 0 for treating none, by calibrated probabilities, at the films' own
-    share of pneumonia.
+    TP / N - FP / N * t / (1 - t), and 0 for treating none, at the films' own share of pneumonia.
 
     Source: Vickers and Elkin, Medical Decision Making 26, 2006.
     """

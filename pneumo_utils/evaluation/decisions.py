@@ -57,9 +57,8 @@ def describe_prevalence(row: dict, *, prevalence: float) -> str:
 def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
     """Corrects P(pneumonia), a number or an array, for another share of the ill (prior shift).
 
-    The odds are multiplied by the ratio of the two prior odds. That is right if pneumonia looks the same in
-    both places and only its share differs; another hospital, age group or machine breaks this. The ranking
-    of the films, and with it the AUROC, stays.
+    The odds are multiplied by the ratio of the two prior odds: right if pneumonia looks the same in both
+    places and only its share differs. The ranking of the films, and with it the AUROC, stays.
 
     Source: Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
     """

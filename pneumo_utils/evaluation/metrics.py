@@ -16,11 +16,9 @@ from pneumo_utils.errors import PneumoError, UsageError
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
 METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
 LOWER_IS_BETTER = ("brier", "ece")
-NUM_BINS = 15
-"""Of the expected calibration error, with about equally many films in each."""
+NUM_BINS = 15  # of the expected calibration error, with about equally many films in each
 NUM_DRAWS = 2000
-BLOCK_CELLS = 200_000
-"""Weights worked on at a time: 1.6 MB stay in the processor's cache, however large the test set is."""
+BLOCK_CELLS = 200_000  # weights worked on at a time: 1.6 MB stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,7 @@ def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Metrics of films at a threshold, without intervals; raises as `check_labels_and_probs`.
 
-    Precision is the positive predictive value at the share of pneumonia that these films have. Even perfect
-    probabilities have an expected calibration error (ece) above 0, for chance leaves its mark in each bin.
+    Precision is the positive predictive value at the share of pneumonia that these films have.
 
     Returns:
         n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,

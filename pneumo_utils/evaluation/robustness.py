@@ -88,14 +88,13 @@ def compress(images: np.ndarray, strength: float, rng: np.random.Generator) -> n
 
     Other films are resized for it; only what it changes is brought back and added: resizing blurs nothing.
     """
-    return np.stack([_compress_film(film, int(strength)) for film in images])
-
-
-def _compress_film(film: np.ndarray, quality: int) -> np.ndarray:
-    plain, file = Image.fromarray(film).resize((JPEG_SIDE, JPEG_SIDE), Image.Resampling.BICUBIC), io.BytesIO()
-    plain.save(file, "JPEG", quality=quality)
-    error = np.asarray(Image.open(file), np.float32) - np.asarray(plain, np.float32)
-    return _round_levels(film + np.asarray(Image.fromarray(error).resize(film.shape[::-1], BILINEAR)))
+    size, compressed = images.shape[:0:-1], np.empty_like(images)
+    for film, place in zip(images, compressed, strict=True):
+        plain, file = Image.fromarray(film).resize((JPEG_SIDE, JPEG_SIDE)), io.BytesIO()  # bicubic
+        plain.save(file, "JPEG", quality=int(strength))
+        error = np.asarray(Image.open(file), np.float32) - np.asarray(plain, np.float32)
+        place[:] = _round_levels(film + np.asarray(Image.fromarray(error).resize(size, BILINEAR)))
+    return compressed
 
 
 def rotate(images: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:

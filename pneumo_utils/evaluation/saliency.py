@@ -26,11 +26,10 @@ from pneumo_utils.models.registry import Ensemble
 CENTRE = (0.285, 0.49)
 HALF_AXES = (0.18, 0.40)
 TILT_DEG = 12.0
-NUM_COPIES = 5
-"""Untrained networks; with a single one the median lay between -0.5 and 0.6, by chance."""
+NUM_COPIES = 5  # untrained networks; with a single one the median lay between -0.5 and 0.6, by chance
+# About 0 to the models. Black would look like air, and a film's own mean would give the label away: lungs
+# with pneumonia are brighter.
 COVER_GREY = round(255 * GREY_MEAN)
-"""The cover's grey level, which is about 0 to the models. Black would look like air, and the mean of the film
-would give the label away: lungs with pneumonia are brighter."""
 
 
 def make_lung_mask(size: int) -> np.ndarray:
@@ -122,8 +121,7 @@ def compute_lung_share(saliency: np.ndarray) -> np.ndarray:
     """How much of each map, float (N, S, S), lies inside the rough lung field: float64 (N,), 0 to 1.
 
     NaN where a map is zero throughout. Only above `compute_even_share` does a map favour the lungs; medians
-    of untrained networks lay between 0.2 and 0.53, so a little more proves nothing. With 4 x 4 cells no map
-    can have less than 0.12 or more than 0.87, with 2 x 2 all lie within 0.02 of 0.45.
+    of untrained networks lay between 0.2 and 0.53, so a little more proves nothing.
     """
     inside = saliency[:, make_lung_mask(saliency.shape[-1])].sum(1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
@@ -160,8 +158,7 @@ def compute_randomisation_check(
 def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
     """A copy of the model with all weights drawn anew; the caller's random numbers go on as if nothing had.
 
-    Every layer draws its weights as torch does when it is made, and batch norm forgets its statistics. A
-    parameter that belongs to no such layer has its values shuffled.
+    Batch norm forgets its statistics; a parameter that no layer can draw anew has its values shuffled.
     """
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
@@ -188,12 +185,11 @@ def compute_coverage(predict: Callable[[XrayDataset], np.ndarray], dataset: Xray
     """The AUROC on films as they are, with the lungs covered, and with everything else covered.
 
     A model that reads the lungs keeps most of its AUROC with the rest covered and falls towards 0.5 with the
-    lungs covered. What stays well above 0.5 then is told from outside the lungs: a shortcut, or lung that
-    the rough field leaves out. Compare the two covers with each other: a covered film is unlike any that the
-    model was trained on, so that some loss is owed to the strangeness alone.
+    lungs covered; what stays above is a shortcut, or lung that the rough field leaves out. Some loss is owed
+    to the strangeness of covered films alone, so compare the two covers.
 
-    AUROC is 0 to 1, None where a class has no film, of whole, lungs_covered and rest_covered films; with it
-    come the "intervals", 95 % by patient.
+    Returns:
+        whole, lungs_covered, rest_covered: 0 to 1, None without both classes; intervals of these, by patient.
     """
     lungs = make_lung_mask(dataset.image_size)
     covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}

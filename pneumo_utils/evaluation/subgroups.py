@@ -10,16 +10,14 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
 from pneumo_utils.evaluation.results import format_share
 
-FIGURES = {"sensitivity": 1, "specificity": 0}
-"""The metrics that are compared, and the label of the films that each is computed from."""
+FIGURES = {"sensitivity": 1, "specificity": 0}  # and the label of the films that each is computed from
 
 
 def compute_subgroups(predictions: Predictions, dataset: XrayDataset, *, threshold: float) -> list[dict]:
     """The metrics of a model on parts of a split: by subtype, brightness, original size and patient.
 
     The thirds by brightness (mean grey level) and by original size (pixels) are those of each class on its
-    own: most large films are NORMAL, and the sensitivity on a third of all films would rest on few. The
-    price: "bright" is bright for a film of its class. Films that tie stay together.
+    own, for most large films are NORMAL: "bright" is bright for a film of its class. Ties stay together.
 
     Returns:
         A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
@@ -40,17 +38,16 @@ def _list_parts(dataset: XrayDataset) -> Iterator[tuple[str, str, np.ndarray]]:
     """Grouping, part and which films are in it, bool (N,)."""
     for subtype in ("bacterial", "viral"):
         yield "subtype", subtype, dataset.subtypes == subtype
-    thirds = _find_thirds(dataset.images.mean((1, 2)), dataset.labels)
-    for number, part in enumerate(("dark", "middle", "bright")):
-        yield "brightness", part, thirds == number
+    brightness = dataset.images.mean((1, 2))
+    groupings = {"brightness": (("dark", "middle", "bright"), _find_thirds(brightness, dataset.labels))}
     num_pixels = None if dataset.sizes is None else np.prod(dataset.sizes, axis=1, dtype=np.int64)
     if num_pixels is not None and np.ptp(num_pixels):  # films that were squashed before tell nothing
-        thirds = _find_thirds(num_pixels, dataset.labels)
-        for number, part in enumerate(("small", "middle", "large")):
-            yield "original size", part, thirds == number
+        groupings["original size"] = ("small", "middle", "large"), _find_thirds(num_pixels, dataset.labels)
     _, index, counts = np.unique(dataset.patients, return_inverse=True, return_counts=True)
-    for number, part in enumerate(("1", "2", "3 or more"), start=1):
-        yield "films of the patient", part, counts.clip(max=3)[index] == number
+    groupings["films of the patient"] = ("1", "2", "3 or more"), counts.clip(max=3)[index] - 1
+    for grouping, (parts, numbers) in groupings.items():
+        for number, part in enumerate(parts):
+            yield grouping, part, numbers == number
 
 
 def _find_thirds(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -87,8 +84,8 @@ def _give_width(interval: tuple, share: float | None, num_patients: int) -> tupl
 def describe_subgroups(rows: list[dict]) -> list[str]:
     """Whether the parts of each grouping differ clearly: a sentence for each figure.
 
-    Two parts differ clearly where their 95 % intervals lie apart. That asks for more than a test at 5 % does,
-    and small differences stay unseen: "no clear difference" is no proof that there is none.
+    They do where their 95 % intervals lie apart, which asks for more than a test at 5 % does: "no clear
+    difference" is no proof that there is none.
     """
     sentences, groupings = [], dict.fromkeys(row["grouping"] for row in rows)
     for grouping, figure in product(groupings, FIGURES):

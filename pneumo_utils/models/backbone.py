@@ -28,8 +28,7 @@ EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 class FinetunedBackbone(nn.Module, ABC):
     """A backbone from elsewhere, (B, 1, H, W) to (B, num_features), dropout and a head of one logit."""
 
-    weights_hint = "a PyTorch state dict of the same network"
-    """What a file of ImageNet weights should be, in words for a message."""
+    weights_hint = "a PyTorch state dict of the same network"  # what a file of ImageNet weights should be
 
     def __init__(self, backbone: nn.Module, num_features: int, dropout: float):
         super().__init__()

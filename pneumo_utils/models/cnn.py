@@ -1,5 +1,6 @@
 """`cnn_baseline`, a small convolutional network, and the receptive field of such networks."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,13 +66,10 @@ def measure_receptive_field(layers: nn.Module, inputs: torch.Tensor) -> Receptiv
     Source: Luo et al., Understanding the Effective Receptive Field, NeurIPS 2016, arXiv 1701.04128.
     """
     side, step = compute_side(layers)
-    was_training = layers.training
-    layers.eval()
     inputs = inputs.detach().clone().requires_grad_(True)
-    maps = layers(inputs)
+    maps = copy.deepcopy(layers).eval()(inputs)
     row, column = (size // 2 for size in maps.shape[-2:])
     (gradient,) = torch.autograd.grad(maps[:, :, row, column].sum(), inputs)
-    layers.train(was_training)
     pull = gradient.abs().mean((0, 1))
     pull = pull / pull.max().clamp(min=1e-12)
     return ReceptiveField(side, (row * step, column * step), pull.cpu().numpy())

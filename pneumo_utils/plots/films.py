@@ -192,10 +192,7 @@ def show_receptive_field(film, fields: dict) -> Figure:
 
 @styled
 def plot_channels(maps: dict) -> Figure:
-    """How the values of each channel are spread, a panel a stage: tensors (B, C, H, W) by name.
-
-    A box holds the middle half; its whiskers reach from 1 to 99 % of the values.
-    """
+    """Box plots of the values of each channel, whiskers at 1 and 99 %, by stage: tensors (B, C, H, W)."""
     figure, axes = plt.subplots(1, len(maps), figsize=(4.6 * len(maps), 2.7), sharey=True, squeeze=False)
     boxes = {"patch_artist": True, "boxprops": {"facecolor": COLOURS[5]}}
     boxes |= {"medianprops": {"color": COLOURS[1], "linewidth": 2}}

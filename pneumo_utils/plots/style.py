@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from pneumo_utils.config import CLASS_COLOURS
 
+# Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second.
 COLOURS = (*CLASS_COLOURS, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second."""
 STYLE = {
     "figure.dpi": 80,
     "figure.constrained_layout.use": True,
@@ -72,8 +72,7 @@ def mark_synthetic(text: str, synthetic: bool) -> str:
 
 def with_colours(values: dict) -> Iterator[tuple]:
     """Names, values and their colours, in turn."""
-    for (name, value), colour in zip(values.items(), cycle(COLOURS), strict=False):
-        yield name, value, colour
+    return zip(values, values.values(), cycle(COLOURS), strict=False)
 
 
 def draw_interval(axis: Axes, place, value, *, interval, colour, marker="o", filled=True) -> None:

@@ -131,7 +131,9 @@ def build_error_sections(
     """The worst errors, parts of the films, and what the model looks at, from its saliency maps."""
     reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
     mark = {"synthetic": dataset.is_synthetic}
-    maps = saliency.compute_saliency(checkpoint.build_model(), dataset.images, **reading)
+    model = checkpoint.build_model()
+    maps = saliency.compute_saliency(model, dataset.images, **reading)
+    checked = np.unique(np.linspace(0, len(dataset) - 1, NUM_CHECKED).astype(int))
     worst = metrics.choose_worst(predictions, threshold=row["threshold"], count=NUM_WORST)
     titles = [f"{CLASS_NAMES[predictions.labels[i]]}, prob {predictions.probs[i]:.2f}" for i in worst]
     parts = subgroups.compute_subgroups(predictions, dataset, threshold=row["threshold"])
@@ -144,19 +146,8 @@ def build_error_sections(
         "subgroups": plots.plot_subgroups(parts, title="Parts of these films", **mark),
         "subgroup_sentences": subgroups.describe_subgroups(parts),
         "lung_share": plot_lung_share(shares, even_share=even_share, title=title, **mark),
-        "check": check_maps(checkpoint, dataset.images, **reading),
+        "check": saliency.compute_randomisation_check(model, dataset.images[checked], **reading),
     }
-
-
-def check_maps(checkpoint: Checkpoint, images: np.ndarray, **reading) -> dict | None:
-    """How alike the maps are to those of random weights; None where nothing speaks for pneumonia in any."""
-    chosen = np.unique(np.linspace(0, len(images) - 1, NUM_CHECKED).astype(int))
-    check = saliency.compute_randomisation_check(checkpoint.build_model(), images[chosen], **reading)
-    median, draws = check.mean().median(), check.median(axis=1)
-    if np.isnan(median):
-        return None
-    ends = {"low": draws.min(), "high": draws.max()}
-    return {"median": median, **ends, "num_draws": len(draws), "num_films": len(chosen)}
 
 
 def build_robustness_sections(checkpoint: Checkpoint, dataset: XrayDataset, row: dict) -> dict:
