@@ -75,14 +75,12 @@ def measure_picture(data: bytes) -> dict:
 
     Returns:
         width, height, aspect: Pixels, with a camera's rotation tag obeyed; width over height.
-        mode: Pillow's colour mode as stored: "L", "RGB", "I;16" and so on; "DICOM" for such a film.
-        format: "JPEG", "PNG" and so on, by content.
+        mode, format: Pillow's colour mode as stored, and the kind by content; "DICOM" for such a film.
         jpeg_quality: By the file's quantisation table, within 1 from 20 to 100; NaN if no JPEG.
         mean_intensity, std_intensity: Of the grey levels, 0 (black) to 255.
         pixel_hash: Equal for two files if and only if all grey levels are.
         look_hash: Perceptual hash, 16 hexadecimal digits; few of 64 bits differ where two films look alike.
-        marks, border_*: From `find_marks` and `measure_borders`.
-        thumbnail: uint8 (64, 64), squashed.
+        marks, border_*, thumbnail: `find_marks`, `measure_borders`, and uint8 (64, 64), squashed.
     """
     grey = load_image(data)
     film = load_image(grey, image_size=FILM_SIZE)
@@ -150,9 +148,8 @@ def find_marks(film: np.ndarray) -> list[tuple[int, int, int, int]]:
     pixels, the last two outside.
     """
     levels = film.astype(np.float32)
-    # Erosion, then dilation: the film without whatever is narrower than the square.
-    surroundings = ndimage.maximum_filter(ndimage.minimum_filter(film, OPENING), OPENING)
-    parts, _ = ndimage.label(levels - surroundings > MIN_STEP, structure=np.ones((3, 3)))
+    narrow = ndimage.white_tophat(film, OPENING)  # what its surroundings do not explain
+    parts, _ = ndimage.label(narrow > MIN_STEP, structure=np.ones((3, 3)))
     steepness = np.hypot(*np.gradient(levels))
     marks = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(parts), start=1):

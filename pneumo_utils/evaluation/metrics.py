@@ -1,8 +1,7 @@
 """Metrics of predicted probabilities, with 95 % intervals by a bootstrap over patients.
 
-They come from rows of weights, how often each image (film) counts: all draws of a bootstrap at once, in a
-hundredth of scikit-learn's time. Throughout, labels are int (N,), 0 or 1, probs float (N,), P(pneumonia) in 0
-to 1, and a film is called pneumonia when its prob >= threshold.
+Rows of weights, how often each image (film) counts, give all draws at once, in a hundredth of scikit-learn's
+time. Labels are int (N,), 0 or 1, probs float (N,), P(pneumonia); called pneumonia means prob >= threshold.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""Pages as one HTML file each, from Jinja2 templates, that open anywhere without a network.
-
-A page extends `templates/page.html`, with the macros of `parts.html`. All text is escaped.
-"""
+"""Pages as one HTML file each, from Jinja2 templates, whose text is escaped; they need no network."""
 
 import base64
 import io
