@@ -9,12 +9,12 @@ from simulated import simulate, true_figures
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
 
+from pneumo_utils.data.dataset import check_both_classes
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation import metrics
 from pneumo_utils.evaluation.metrics import (
     METRICS,
     Predictions,
-    check_both_classes,
     check_labels_and_probs,
     compute_draws,
     compute_highest_accuracy,

@@ -32,14 +32,10 @@ LUMINANCE_SUM = 3688  # of the 64 steps of the luminance table in the JPEG stand
 
 @dataclass(frozen=True)
 class AuditTable:
-    """The facts of all films of a folder, a row each, sorted by split, class and place.
-
-    After what `FilmFile` tells come `kilobytes` (0 if the file cannot be opened), `damage` (why it cannot be
-    read, or empty) and what `measure_picture` tells, missing if it cannot be read.
-    """
+    """The facts of all films of a folder, a row each, sorted by split, class and place."""
 
     folder: Path
-    films: pd.DataFrame
+    films: pd.DataFrame  # what `FilmFile` tells, kilobytes, damage ("" if none), what `measure_picture` tells
     strays: tuple[tuple[str, str], ...]  # (name, reason) of what lies between the films
 
     @property
@@ -141,8 +137,7 @@ def find_marks(film: np.ndarray) -> list[tuple[int, int, int, int]]:
 
     Sharpness tells letters from bones, whose edges are soft. Judged by eye on ChestXRay2017: of 240 marks
     on 300 films about 195 were letters or digits, most others metal and tubes. Of 60 films without a mark
-    more than half did carry a letter: small, faint or touching bright tissue. So a film without a mark
-    need not be clean, and a difference between classes may be one of size and sharpness.
+    more than half did carry a letter: small, faint or touching bright tissue.
 
     The film is uint8 (224, 224), squashed. Each box, from top to bottom, is top, left, bottom and right in
     pixels, the last two outside.

@@ -45,7 +45,7 @@ class XrayDataset:
             raise ValueError(f"images is {self.images.dtype} {self.images.shape}; expected uint8 (N, H, W).")
         if self.split not in SPLITS:
             raise ValueError(f"split is {self.split!r}; expected one of {', '.join(SPLITS)}.")
-        for name, column in self.columns().items():
+        for name, column in self.get_columns().items():
             expected = (n, 2) if name == "sizes" else (n,)
             if column.shape != expected:
                 raise ValueError(f"{name} has shape {column.shape}; expected {expected}.")
@@ -67,7 +67,7 @@ class XrayDataset:
         """Films of each class, by class name."""
         return {name: int((self.labels == index).sum()) for index, name in enumerate(CLASS_NAMES)}
 
-    def columns(self) -> dict[str, np.ndarray]:
+    def get_columns(self) -> dict[str, np.ndarray]:
         """What is known of each film beside its pixels, by name."""
         return {name: getattr(self, name) for name in COLUMNS if getattr(self, name) is not None}
 
@@ -76,7 +76,7 @@ class XrayDataset:
 
         Consecutive films of an array that is mapped from a file share it; all else is copied.
         """
-        chosen = {name: column[index] for name, column in self.columns().items()}
+        chosen = {name: column[index] for name, column in self.get_columns().items()}
         return replace(self, images=take_films(self.images, index), **chosen, split=split or self.split)
 
     def fingerprint(self) -> str:
@@ -89,12 +89,16 @@ class XrayDataset:
 
     def require_both_classes(self) -> "XrayDataset":
         """Itself; raises PneumoError if a class has no film, so that nothing can be learnt or measured."""
-        for name, count in self.class_counts().items():
-            if count == 0:
-                found = f"The {self.split} split has {len(self)} films and none of class {name}"
-                expected = f"expected films of both {' and '.join(CLASS_NAMES)}"
-                raise PneumoError(f"{found}; {expected}. Add films to the empty class.")
+        check_both_classes(self.labels, f"The {self.split} split")
         return self
+
+
+def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -> None:
+    """Refuses, with a PneumoError that begins with the purpose, a class of fewer than `num_each` films."""
+    counts = [int((labels == label).sum()) for label in (0, 1)]
+    if min(counts) < num_each:
+        found = " and ".join(f"{count} {name}" for count, name in zip(counts, CLASS_NAMES, strict=True))
+        raise PneumoError(f"{purpose} needs {num_each} or more films of each class; got {found}. Add films.")
 
 
 def make_films(num_films: int, height: int, width: int) -> np.ndarray:
@@ -160,7 +164,7 @@ def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
 
     def write_columns(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            np.savez(file, about=json.dumps(about), **dataset.columns())
+            np.savez(file, about=json.dumps(about), **dataset.get_columns())
 
     write_atomically(path.with_suffix(".npy"), write_images)
     write_atomically(path, write_columns)

@@ -7,13 +7,13 @@ from itertools import combinations
 import numpy as np
 from scipy.stats import norm, rankdata
 
+from pneumo_utils.data.dataset import check_both_classes
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.metrics import (
     LOWER_IS_BETTER,
     METRICS,
     NUM_DRAWS,
     Predictions,
-    check_both_classes,
     compute_draws,
     draw_patient_weights,
 )
@@ -142,17 +142,13 @@ def compute_mcnemar(labels: np.ndarray, first_called: np.ndarray, second_called:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two of several models, by name, in one metric: the second (B) minus the first (A).
-
-    `p_holm` is the difference's p after Holm's correction for all pairs, `film_p_holm` that of a textbook
-    test, which takes films for independent: DeLong's for auroc, McNemar's for accuracy; None without one.
-    """
+    """Two of several models, by name, in one metric: the second (B) minus the first (A)."""
 
     first: str
     second: str
     difference: Difference
-    p_holm: float
-    film_p_holm: float | None
+    p_holm: float  # after Holm's correction for all pairs
+    film_p_holm: float | None  # of DeLong's test (auroc) or McNemar's (accuracy), which count films
     num_pairs: int
 
     @property

@@ -1,19 +1,12 @@
 """Curves of a model: ROC and precision-recall with bands, reliability (calibration), decision curve."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from pneumo_utils.data.dataset import check_both_classes
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.metrics import (
-    NUM_DRAWS,
-    Predictions,
-    Ranking,
-    check_both_classes,
-    draw_patient_weights,
-    rank_films,
-)
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, Ranking, draw_patient_weights, rank_films
 
 # Quotients of whole numbers, unlike the steps of linspace, are the same floats as shares of films.
 FALSE_ALARM_GRID = np.arange(101) / 100
@@ -36,7 +29,10 @@ class Band:
 
 def compute_roc_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
     """Sensitivity over false alarms (1 - specificity), 0, 0.01 ... 1; its top where it is vertical."""
-    return _compute_band(predictions, _trace_roc, FALSE_ALARM_GRID, num_draws)
+    counts = _rank_draws(predictions, num_draws).sum_from_top()
+    tp, fp = (np.pad(count, ((0, 0), (1, 0))) for count in counts)
+    rows = zip(fp / fp[:, -1:], tp / tp[:, -1:], strict=True)
+    return _make_band(FALSE_ALARM_GRID, [np.interp(FALSE_ALARM_GRID, *row) for row in rows])
 
 
 def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
@@ -46,37 +42,29 @@ def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = 
 
     Source: Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
     """
-    return _compute_band(predictions, _trace_precision_recall, RECALL_GRID, num_draws)
+    tp, fp = _rank_draws(predictions, num_draws).sum_from_top()
+    recall, precision = tp / tp[:, -1:], tp / np.maximum(tp + fp, 1)
+    first = [np.searchsorted(row, RECALL_GRID) for row in recall]
+    return _make_band(RECALL_GRID, np.take_along_axis(precision, np.stack(first), axis=1))
 
 
-def _compute_band(
-    predictions: Predictions, trace: Callable[[Ranking], np.ndarray], grid: np.ndarray, num_draws: int
-) -> Band:
+def _rank_draws(predictions: Predictions, num_draws: int) -> Ranking:
+    """The films as they are, and in each draw of patients that has both classes."""
     check_both_classes(predictions.labels, "A curve")
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     weights = np.vstack([np.ones(len(predictions)), weights])
     ranking = rank_films(predictions.labels, predictions.probs, weights)
-    # A draw of few patients may lack a class.
     both = (ranking.positive.sum(1) > 0) & (ranking.negative.sum(1) > 0)
     if not both[1:].any():
         count = predictions.num_patients
         raise PneumoError(f"A band needs more than the films of {count} patient(s) to draw from.")
-    curves = trace(Ranking(ranking.probs, ranking.positive[both], ranking.negative[both]))
+    return Ranking(ranking.probs, ranking.positive[both], ranking.negative[both])
+
+
+def _make_band(grid: np.ndarray, curves: np.ndarray | list) -> Band:
+    """The first curve is that of the films as they are, the others those of the draws."""
     low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
     return Band(grid, curves[0], low, high)
-
-
-def _trace_roc(ranking: Ranking) -> np.ndarray:
-    tp, fp = (np.pad(count, ((0, 0), (1, 0))) for count in ranking.sum_from_top())
-    rows = zip(fp / fp[:, -1:], tp / tp[:, -1:], strict=True)
-    return np.stack([np.interp(FALSE_ALARM_GRID, false_alarms, found) for false_alarms, found in rows])
-
-
-def _trace_precision_recall(ranking: Ranking) -> np.ndarray:
-    tp, fp = ranking.sum_from_top()
-    recall, called = tp / tp[:, -1:], tp + fp
-    first = np.stack([np.searchsorted(row, RECALL_GRID) for row in recall])
-    return np.take_along_axis(tp, first, axis=1) / np.take_along_axis(called, first, axis=1)
 
 
 def compute_reliability(predictions: Predictions) -> Band:

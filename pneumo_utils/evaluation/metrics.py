@@ -63,14 +63,6 @@ def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
         raise PneumoError("A probability is outside 0 to 1 or not a number; check the model's weights.")
 
 
-def check_both_classes(labels: np.ndarray, purpose: str, *, num_each: int = 1) -> None:
-    """Refuses, with a PneumoError that begins with the purpose, a class of fewer than `num_each` films."""
-    counts = [int(np.sum(np.asarray(labels) == label)) for label in (0, 1)]
-    if min(counts) < num_each:
-        found = " and ".join(f"{count} {name}" for count, name in zip(counts, CLASS_NAMES, strict=True))
-        raise PneumoError(f"{purpose} needs {num_each} or more films of each class; got {found}.")
-
-
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Metrics of films at a threshold, without intervals; raises as `check_labels_and_probs`.
 

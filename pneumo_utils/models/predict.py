@@ -51,9 +51,8 @@ def find_refer_range(limits: tuple[float, float] | None, threshold: float) -> tu
     """The lowest and the highest probability that goes to a person, both included, at a threshold of 0 to 1.
 
     `limits` are how much probability PNEUMONIA and NORMAL may have at most for the other class to stay
-    possible; None, where a model has no band, gives None. Outside of the range one class is possible, and the
-    threshold, which was chosen by another rule, names the same. Fewer films are answered than by the band
-    alone, so its promise holds.
+    possible; None, where a model has no band, gives None. Outside of the range the band and the threshold,
+    chosen by another rule, name the same class. Fewer films are answered than by the band alone.
     """
     if limits is None:
         return None

@@ -34,9 +34,9 @@ def build_report(
     """The page as HTML, with all its pictures inside it.
 
     Args:
-        row, predictions: What `evaluate` says of the model on these films.
-        validation, points: What it says of the validation films of its training set, and `find_points`; None
-            where these films are not at hand or are the ones that are judged.
+        row, predictions: From `evaluate`, of these films.
+        validation, points: Of the validation films, from `evaluate` and `find_points`; None where they are
+            not at hand or are the ones that are judged.
         rivals: Other models' predictions for the same films and their thresholds, by name.
         warnings: What the guard says of the films, by name.
     """
