@@ -19,9 +19,7 @@ from pneumo_utils.evaluation.metrics import compute_metrics
 
 STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
 STRETCHES |= {"taller": {"height": 1.2}, "flatter": {"height": 1 / 1.2}}
-JPEG_SIDE = (
-    224  # pixels, of films of any size when they are compressed: a block of 8 is then 1/28 of the film
-)
+JPEG_SIDE = 224  # pixels at which any film is compressed: a block of 8 is then 1/28 of it
 BILINEAR = Image.Resampling.BILINEAR
 SEVERITIES = (1, 2, 3, 4, 5)
 CURVE_FIGURES = ("auroc", "sensitivity", "specificity")
@@ -88,12 +86,12 @@ def compress(images: np.ndarray, strength: float, rng: np.random.Generator) -> n
 
     Other films are resized for it; only what it changes is brought back and added: resizing blurs nothing.
     """
-    size, compressed = images.shape[:0:-1], np.empty_like(images)
+    compressed = np.empty_like(images)
     for film, place in zip(images, compressed, strict=True):
         plain, file = Image.fromarray(film).resize((JPEG_SIDE, JPEG_SIDE)), io.BytesIO()  # bicubic
         plain.save(file, "JPEG", quality=int(strength))
         error = np.asarray(Image.open(file), np.float32) - np.asarray(plain, np.float32)
-        place[:] = _round_levels(film + np.asarray(Image.fromarray(error).resize(size, BILINEAR)))
+        place[:] = _round_levels(film + np.asarray(Image.fromarray(error).resize(film.shape[::-1], BILINEAR)))
     return compressed
 
 
