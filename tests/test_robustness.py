@@ -247,12 +247,6 @@ def test_an_unknown_name_or_severity_is_refused(random_films, name, severity, sa
             compute_corruption_curves(pytest.fail, dataset, severities=[severity], threshold=0.5)
 
 
-def test_what_are_no_films_is_refused(random_films):
-    for images in (random_films[0], random_films / 255):
-        with pytest.raises(ValueError, match=r"expected uint8 \(N, H, W\)"):
-            corrupt_films(images, "blur", severity=1)
-
-
 @pytest.fixture
 def greys():
     """Films of one grey level each: 60, 100 and 140 are normal, 120, 160 and 200 are not."""

@@ -18,6 +18,9 @@ MIN_BORDER = 0.02  # of the film's width or height; less is the edge of any film
 MIN_STD = 5.0  # grey levels; below, hardly anything can be seen
 MIN_SHORT_SIDE = 128  # pixels; below, fine detail of the lungs is lost
 ASPECT_RANGE = (0.5, 2.5)  # width over height; beyond, it is a strip or a collage
+MAX_DISTANCE = 12  # bits of 64 in which the perceptual hashes of a candidate pair may differ
+MIN_CORRELATION = 0.85  # of the fine detail, from which a candidate counts as a near-duplicate
+DETAIL_SIGMA = 3.0  # thumbnail pixels; what is smoother than this all chest films share
 
 
 def summarise(table: AuditTable) -> dict:
@@ -114,11 +117,6 @@ def describe_near(films: pd.DataFrame) -> dict:
         "across_classes": int((first["label"] != second["label"]).sum()),
         "names": listed[["films", "distance", "correlation"]].to_dict("records"),
     }
-
-
-MAX_DISTANCE = 12  # bits of 64 in which the perceptual hashes of a candidate pair may differ
-MIN_CORRELATION = 0.85  # of the fine detail, from which a candidate counts as a near-duplicate
-DETAIL_SIGMA = 3.0  # thumbnail pixels; what is smoother than this all chest films share
 
 
 def find_near(films: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,13 @@ COLUMNS = (
 FILM_SIZE = 224  # pixels, of the squashed film on which marks are looked for
 THUMBNAIL_SIZE = 64
 LUMINANCE_SUM = 3688  # of the 64 steps of the luminance table in the JPEG standard (ITU-T T.81, table K.1)
+OPENING = 9  # pixels; strokes narrower than this stand out from their surroundings
+MIN_STEP = 45  # grey levels that a mark is brighter than its surroundings
+MIN_SHARPNESS = 40.0  # grey levels per pixel; ribs and collar bones stay below
+HEIGHTS, WIDTHS = (4, 40), (2, 40)  # pixels, of a mark
+MIN_AREA = 8  # pixels, of a mark
+MAX_DEPTH = 0.25  # of the film, from the nearest edge to the middle of a mark
+FLAT_RANGE = 16  # grey levels between the darkest and the lightest pixel of an empty line
 
 
 @dataclass(frozen=True)
@@ -121,15 +128,6 @@ def _estimate_quality(header: Image.Image) -> float:
     percent = 100 * sum(tables[min(tables)]) / LUMINANCE_SUM
     quality = 5000 / percent if percent > 100 else (200 - percent) / 2
     return float(np.clip(round(quality), 1, 100))
-
-
-OPENING = 9  # pixels; strokes narrower than this stand out from their surroundings
-MIN_STEP = 45  # grey levels that a mark is brighter than its surroundings
-MIN_SHARPNESS = 40.0  # grey levels per pixel; ribs and collar bones stay below
-HEIGHTS, WIDTHS = (4, 40), (2, 40)  # pixels
-MIN_AREA = 8  # pixels
-MAX_DEPTH = 0.25  # of the film, from the nearest edge to the middle of a mark
-FLAT_RANGE = 16  # grey levels between the darkest and the lightest pixel of an empty line
 
 
 def find_marks(film: np.ndarray) -> list[tuple[int, int, int, int]]:

@@ -23,15 +23,11 @@ MAX_IN_MEMORY = 1_000_000_000  # bytes; more films stay in a file, in memory is 
 
 @dataclass(frozen=True)
 class XrayDataset:
-    """N grey films with what is known of each.
-
-    Films that share a patient key never go to both sides of a split. A source that does not know its
-    patients gives each film a key of its own.
-    """
+    """N grey films with what is known of each."""
 
     images: np.ndarray  # uint8 (N, H, W), 0 (black) to 255 (white), in memory or mapped from a file
     labels: np.ndarray  # int64 (N,), 0 is NORMAL and 1 is PNEUMONIA
-    patients: np.ndarray  # str (N,), the coarse patient key
+    patients: np.ndarray  # str (N,), the coarse key, which no split parts; each film its own if not known
     subtypes: np.ndarray  # str (N,), "normal", "bacterial", "viral", or "unknown"
     names: np.ndarray  # str (N,), file name or a made-up one
     source: str  # "chestxray2017", "pneumoniamnist", "synthetic", or "folder NAME" for films of elsewhere

@@ -15,8 +15,8 @@ SPLIT_SEED = 0
 def make_validation_split(dataset: XrayDataset) -> tuple[XrayDataset, XrayDataset]:
     """The train and the validation part of a train split, grouped by patient and stratified by label.
 
-    Both are sorted by name, so the outcome does not depend on how a disk lists the films, and the seed is
-    fixed: every model of every run is judged on the same films. Too few patients are a PneumoError.
+    Films are sorted by name and the seed is fixed: every model of every run is judged on the same films,
+    however a disk lists them. Too few patients are a PneumoError.
     """
     dataset.require_both_classes()
     train_index, val_index = choose_validation(dataset.names, dataset.labels, dataset.patients)
@@ -24,9 +24,7 @@ def make_validation_split(dataset: XrayDataset) -> tuple[XrayDataset, XrayDatase
     return train.require_both_classes(), val.require_both_classes()
 
 
-def choose_validation(
-    names: np.ndarray, labels: np.ndarray, patients: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def choose_validation(names: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple:
     """Indices, int64, of the films that `make_validation_split` takes for training and for validation."""
     order = np.argsort(names, kind="stable")
     columns = (tuple(column[order].tolist()) for column in (labels, patients))

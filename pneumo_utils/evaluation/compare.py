@@ -9,14 +9,8 @@ from scipy.stats import norm, rankdata
 
 from pneumo_utils.data.dataset import check_both_classes
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.evaluation.metrics import (
-    LOWER_IS_BETTER,
-    METRICS,
-    NUM_DRAWS,
-    Predictions,
-    compute_draws,
-    draw_patient_weights,
-)
+from pneumo_utils.evaluation import metrics
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions
 
 
 @dataclass(frozen=True)
@@ -31,7 +25,7 @@ class Difference:
 
     def name_better(self, name_a: str, name_b: str) -> tuple[str, str]:
         """The better model and the worse one."""
-        b_is_better = (self.value > 0) != (self.metric in LOWER_IS_BETTER)
+        b_is_better = (self.value > 0) != (self.metric in metrics.LOWER_IS_BETTER)
         return (name_b, name_a) if b_is_better else (name_a, name_b)
 
     def describe_size(self, remark: str = "") -> str:
@@ -54,7 +48,7 @@ def compare_models(
     one, other = judge_models((first, second), thresholds, num_draws=num_draws)
     return [
         compute_difference(metric, one[metric], other[metric])
-        for metric in METRICS
+        for metric in metrics.METRICS
         if np.isfinite([one[metric][0], other[metric][0]]).all()  # a model that calls none has no precision
     ]
 
@@ -62,7 +56,7 @@ def compare_models(
 def judge_models(
     models: Iterable[Predictions], thresholds: Iterable[float], *, num_draws: int = NUM_DRAWS
 ) -> list[dict[str, np.ndarray]]:
-    """Each metric of models on the same films, float (1 + D,): as they are, and in D draws of patients.
+    """Each metric of models, float (1 + D,): on the films as they are, and in D draws of patients.
 
     Films that are not the same in the same order, or all of one patient, are a PneumoError.
     """
@@ -73,10 +67,10 @@ def judge_models(
                 raise PneumoError(f"The models were judged on different films: {name} differ. Use one split.")
     if first.num_patients < 2:
         raise PneumoError("The films are of one patient; a difference cannot be told from chance.")
-    draws = draw_patient_weights(first.patients, num_draws=num_draws)
+    draws = metrics.draw_patient_weights(first.patients, num_draws=num_draws)
     weights = np.vstack([np.ones(len(first)), draws])
     pairs = zip((first, *others), thresholds, strict=True)
-    return [compute_draws(model, weights, threshold=threshold) for model, threshold in pairs]
+    return [metrics.compute_draws(model, weights, threshold=threshold) for model, threshold in pairs]
 
 
 def compute_difference(metric: str, first: np.ndarray, second: np.ndarray) -> Difference:

@@ -16,10 +16,7 @@ THRESHOLD_GRID = np.arange(1, 100) / 100
 
 @dataclass(frozen=True)
 class Band:
-    """A curve, `value` over `x`, and its pointwise 95 % interval, `low` to `high`; float (G,), 0 to 1.
-
-    Films of one class, or for a bootstrap of one patient, have none; a PneumoError says so.
-    """
+    """A curve, `value` over `x`, and its pointwise 95 % interval, `low` to `high`; float (G,), 0 to 1."""
 
     x: np.ndarray
     value: np.ndarray
@@ -49,7 +46,7 @@ def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = 
 
 
 def _rank_draws(predictions: Predictions, num_draws: int) -> Ranking:
-    """The films as they are, and in each draw of patients that has both classes."""
+    """The films as they are, and in each draw of patients with both classes; a PneumoError without one."""
     check_both_classes(predictions.labels, "A curve")
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     weights = np.vstack([np.ones(len(predictions)), weights])

@@ -5,16 +5,9 @@ import numpy as np
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
+from pneumo_utils.evaluation import metrics
 from pneumo_utils.evaluation.evaluate import make_predict
-from pneumo_utils.evaluation.metrics import (
-    NUM_DRAWS,
-    Predictions,
-    compute_interval,
-    compute_metrics,
-    compute_predictive_values,
-    draw_patient_weights,
-    judge_predictions,
-)
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions
 from pneumo_utils.evaluation.results import format_share
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.training.thresholds import ReferBand, choose_operating_points, predict_sets
@@ -35,7 +28,7 @@ def find_points(checkpoint: Checkpoint, val: XrayDataset) -> dict[str, float]:
 
 def judge_points(predictions: Predictions, points: dict[str, float]) -> dict[str, dict]:
     """`judge_predictions` at each operating point, a threshold by name, that was chosen on other films."""
-    return {name: judge_predictions(predictions, threshold=point) for name, point in points.items()}
+    return {name: metrics.judge_predictions(predictions, threshold=point) for name, point in points.items()}
 
 
 def describe_points(judged: dict[str, dict]) -> str:
@@ -49,7 +42,8 @@ def describe_points(judged: dict[str, dict]) -> str:
 
 def describe_prevalence(row: dict, *, prevalence: float) -> str:
     """What an answer is worth at a share of pneumonia of 0 to 1, in one sentence."""
-    ppv, npv = compute_predictive_values(row["sensitivity"], row["specificity"], prevalence=prevalence)
+    shares = row["sensitivity"], row["specificity"]
+    ppv, npv = metrics.compute_predictive_values(*shares, prevalence=prevalence)
     worth = f"{ppv:.0%} of the alarms and {npv:.1%} of the all-clears are right"
     return f"where {prevalence:.0%} are ill, {worth}"
 
@@ -88,12 +82,12 @@ def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: in
         "share_referred": (~answered, every),
         "error_among_answered": (~covered, answered),
     }
-    weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
+    weights = metrics.draw_patient_weights(predictions.patients, num_draws=num_draws)
     shares, intervals = {}, {}
     for name, (counted, among) in counted_among.items():
         shares[name] = float(counted[among].mean()) if among.any() else None
         with np.errstate(invalid="ignore"):
-            intervals[name] = compute_interval(weights @ (counted & among) / (weights @ among))
+            intervals[name] = metrics.compute_interval(weights @ (counted & among) / (weights @ among))
     return {"alpha": band.alpha, **shares, "intervals": intervals}
 
 
@@ -107,11 +101,11 @@ def describe_refer_band(judged: dict) -> str:
 
 def describe_threshold(predictions: Predictions, threshold: float) -> str:
     """What a threshold does to these films, in one sentence."""
-    metrics = compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
-    c = metrics["confusion"]
+    row = metrics.compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
+    c = row["confusion"]
     found = f"{c['tp']} of {c['tp'] + c['fn']} ill found, {c['fn']} missed"
     alarmed = f"{c['fp']} of {c['tn'] + c['fp']} well alarmed"
-    return f"At {threshold:.3f}: {found}; {alarmed}; {metrics['accuracy']:.1%} right."
+    return f"At {threshold:.3f}: {found}; {alarmed}; {row['accuracy']:.1%} right."
 
 
 def build_threshold_explorer(models: dict[str, Predictions], *, threshold: float):

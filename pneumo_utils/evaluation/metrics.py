@@ -115,14 +115,11 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
     """Positive and negative predictive value at another share of pneumonia, 0 to 1, by Bayes' rule.
 
     Sensitivity and specificity are numbers, None where undefined, or draws of `compute_draws`; the values
-    have their shape and are NaN where no film is called so. What is outside 0 to 1 is a UsageError.
+    have their shape and are NaN where no film is called so. A prevalence outside 0 to 1 is a UsageError.
     """
     sensitivity, specificity = (np.asarray(value, dtype=np.float64) for value in (sensitivity, specificity))
     if not 0 <= prevalence <= 1:
         raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
-    for name, value in (("sensitivity", sensitivity), ("specificity", specificity)):
-        if np.any((value < 0) | (value > 1)):
-            raise UsageError(f"{name} is {value}; expected 0 to 1.")
     tp, fn = sensitivity * prevalence, (1 - sensitivity) * prevalence
     fp, tn = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):
@@ -158,8 +155,6 @@ def draw_patient_weights(patients: np.ndarray, *, num_draws: int = NUM_DRAWS, se
     The same seed gives the same draws, so that two models can be compared draw by draw. Films of one patient
     are drawn together. Where all are of one patient, who tells nothing of others, there is no draw: (0, N).
     """
-    if num_draws < 1:
-        raise UsageError(f"num_draws is {num_draws}; expected 1 or more.")
     unique, index = np.unique(patients, return_inverse=True)
     if len(unique) < 2:
         return np.empty((0, len(index)))
@@ -229,14 +224,11 @@ def _count_decisions(labels, probs, weights, threshold: float) -> dict[str, np.n
 
 @dataclass(frozen=True)
 class Ranking:
-    """The different probabilities, float (K,), rising, and for each the weight of its films, float (D, K).
+    """The different probabilities, rising, and the weight of the films that have each, in D rows."""
 
-    `positive` is that of the PNEUMONIA films, `negative` that of the NORMAL ones.
-    """
-
-    probs: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
+    probs: np.ndarray  # float (K,)
+    positive: np.ndarray  # float (D, K), of the PNEUMONIA films
+    negative: np.ndarray  # float (D, K), of the NORMAL films
 
     def sum_from_top(self) -> tuple[np.ndarray, np.ndarray]:
         """True and false positives, (D, K) each, as the threshold falls from the highest probability."""

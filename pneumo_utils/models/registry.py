@@ -1,7 +1,5 @@
 """Networks by name, and several of them as one (deep ensemble)."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
@@ -9,7 +7,7 @@ from pneumo_utils.errors import UsageError
 from pneumo_utils.models.backbone import TIMM_PREFIX, EfficientnetLite0Finetune, ResnetFinetune, TimmFinetune
 from pneumo_utils.models.cnn import CnnBaseline
 
-MODELS: dict[str, Callable[..., nn.Module]] = {
+MODELS = {
     "cnn_baseline": CnnBaseline,
     "resnet_finetune": ResnetFinetune,
     "efficientnet_lite0_finetune": EfficientnetLite0Finetune,
@@ -41,9 +39,9 @@ def count_parameters(model: nn.Module) -> int:
 
 
 class Ensemble(nn.Module):
-    """The mean logit of two or more networks that differ in their seed; one temperature calibrates the whole.
+    """The mean logit of two or more networks that differ in their seed; one temperature calibrates it.
 
-    Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, average probabilities instead.
+    Source: Lakshminarayanan et al., Deep Ensembles, NeurIPS 2017, arXiv 1612.01474, of mean probabilities.
     """
 
     def __init__(self, members: list[nn.Module]):

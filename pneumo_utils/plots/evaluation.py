@@ -136,10 +136,7 @@ def plot_probs(predictions: Predictions, *, threshold: float) -> Figure:
 
 @styled
 def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> Figure:
-    """Where the probabilities of several sets of films lie about one threshold, one panel a set.
-
-    Above each: how well its films are ranked, the accuracy at this threshold, and at the best one.
-    """
+    """Where the probabilities of sets of films lie about one threshold, and about the best, a panel a set."""
     figure, axes = plt.subplots(1, len(predictions), figsize=(4.8 * len(predictions), 3.1), squeeze=False)
     for axis, (name, p) in zip(axes.flat, predictions.items(), strict=True):
         _draw_probs(axis, p, threshold=threshold)

@@ -11,6 +11,7 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
 
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # of a film, uint8
+OPACITY = 0.65  # of the colour where a saliency map is 1; it fades with the map
 
 
 def _make_sheet(count: int, columns: int, *, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
@@ -113,9 +114,6 @@ def plot_spread(films, column: str, *, label: str) -> Figure:
     axis.set(xlabel=label, ylabel="films of the class, %")
     sns.move_legend(axis, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None)
     return figure
-
-
-OPACITY = 0.65  # of the colour where the map is 1; it fades with the map
 
 
 @styled

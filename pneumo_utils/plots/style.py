@@ -35,10 +35,7 @@ TITLE_HEIGHT = 0.35  # of a title above several charts or pictures, inches; the 
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Makes a plot of a function that draws: in our style, with the keywords `title` and `synthetic`.
-
-    `synthetic` says whether phantoms are behind the figure, which marks it.
-    """
+    """Gives a function that draws our style and the keywords `title` and `synthetic`, phantoms' mark."""
 
     @functools.wraps(draw)
     def plot(*arguments, title: str = "", synthetic: bool = False, **settings) -> Figure:

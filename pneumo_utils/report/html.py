@@ -36,10 +36,7 @@ def save_page(page: str, path: Path) -> None:
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):
-    """A film, uint8 (H, W) or (H, W, 3), and its caption as HTML (`Markup`).
-
-    Boxes, each top, left, bottom, right in pixels, are drawn as frames.
-    """
+    """A film, uint8 (H, W[, 3]), with boxes (top, left, bottom, right) as frames, and its caption as HTML."""
     picture = Image.fromarray(film).convert("RGB")
     for top, left, bottom, right in boxes:
         frame = [max(0, left - 4), max(0, top - 4), right + 3, bottom + 3]
