@@ -24,6 +24,8 @@ from pneumo_utils.errors import ImageError
 from pneumo_utils.guard.guard import check_film
 from pneumo_utils.models.shipped import load_shipped
 
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")  # pydicom, of what is made here
+
 FILM = make_chest_film(1).astype(float)
 # All levels from 0 to 255, so that a stretch of more bits gives it back.
 BASE = ((FILM - FILM.min()) / np.ptp(FILM) * 255).round().astype(np.uint8)
@@ -219,6 +221,13 @@ def test_a_tiff_of_two_films_is_refused():
         file.write(BASE[:150], photometric="minisblack")
     with pytest.raises(ImageError, match="several frames or pages"):
         load_image(stream.getvalue())
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_a_tiff_in_colour(planar):
+    colours = np.repeat(BASE[..., None], 3, 2)
+    pixels = np.moveaxis(colours, -1, 0) if planar == "separate" else colours
+    assert_base(write_tiff(pixels, photometric="rgb", planarconfig=planar))
 
 
 def test_a_grey_palette_and_inks():

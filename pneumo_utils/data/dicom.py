@@ -21,7 +21,7 @@ from pneumo_utils.data.dicom_levels import LEVEL_TEXTS, LEVEL_VALUES, parse_numb
 from pneumo_utils.errors import ImageError
 
 MAX_READS = 20_000  # two for an element; a radiograph has some hundreds of elements
-MAX_JPEG2000_BYTES = 50_000_000  # the slowest decoder of all: 7 MB a second
+MAX_JPEG2000_BYTES = 30_000_000  # the slowest decoder of all: 7 MB a second
 DEFLATED, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
 NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
 DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
