@@ -5,9 +5,12 @@ import functools
 import gc
 import glob
 import inspect
+import logging
 import os
 import random
 import sys
+import threading
+import warnings
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -163,3 +166,31 @@ def show_source(thing) -> None:
         print(source)
     else:
         display(Code(source, language="python"))
+
+
+class Silence:
+    """A block in which all warnings, and the log records of some libraries, are dropped.
+
+    Several threads may be in it: the first one in silences, the last one out restores.
+    """
+
+    def __init__(self, *loggers: str):
+        self._loggers, self._lock, self._inside = loggers, threading.Lock(), 0
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._warnings = warnings.catch_warnings(action="ignore")
+                self._warnings.__enter__()
+                self._levels = {logger: logger.level for logger in map(logging.getLogger, self._loggers)}
+                for logger in self._levels:
+                    logger.setLevel(logging.CRITICAL + 1)
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._warnings.__exit__(*error)
+                for logger, level in self._levels.items():
+                    logger.setLevel(level)

@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pneumo_utils.config import Augmentation, Folders, TrainConfig
+from pneumo_utils.config import Augmentation, EvalTransform, Folders, TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.registry import build_model

@@ -339,7 +339,7 @@ for _syntax in LOSSLESS:
     add(f"DICOM cut at half in {_syntax}", _film[: len(_film) // 2])
 add("DICOM", GOOD, FILM)
 add("DICOM and what comes after it", GOOD + make_element(0x7FE00011, b"OB", b"xx"), FILM)
-add("DICOM without its first 132 bytes", GOOD[132:])
+add("DICOM without its first 132 bytes", GOOD[132:], FILM)
 add("DICOM cut within its elements", GOOD[:300])
 add("DICOM without pixels", lambda: change_dicom(drop=["PixelData"]))
 add("DICOM of several frames", lambda: change_dicom(NumberOfFrames=2))

@@ -12,8 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pneumo_utils.config import TrainConfig
-from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.config import EvalTransform, TrainConfig
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.checkpoint import (
     Checkpoint,

@@ -34,7 +34,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
-from pneumo_utils.data import dicom, formats
+from pneumo_utils.data import dicom, images
 from pneumo_utils.data.images import load_film, load_image
 from pneumo_utils.errors import ImageError
 
@@ -323,10 +323,10 @@ def test_several_frames_are_refused():
 
 def test_size_is_checked_before_pixels_are(monkeypatch):
     monkeypatch.setattr(
-        dicom, "decode_frame", lambda *a: pytest.fail("decoded before its size was looked at")
+        dicom, "_read_native", lambda *a: pytest.fail("decoded before its size was looked at")
     )
     message = reason(make_dicom(NOISE, Rows=65_535, Columns=65_535))
-    assert f"4,294,836,225 pixels, at most {formats.MAX_PIXELS:,}" in message
+    assert f"4,294,836,225 pixels, at most {images.MAX_PIXELS:,}" in message
     assert "sides need 16" in reason(make_dicom(NOISE, Rows=15))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import LeftHalf
 
-from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.config import EvalTransform
 from pneumo_utils.models.predict import compute_probs, find_refer_range, predict_logits
 from pneumo_utils.models.registry import build_model
 

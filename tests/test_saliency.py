@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from scipy.stats import rankdata
 from torch import nn
 
+from pneumo_utils.config import EvalTransform
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.metrics import compute_interval, draw_patient_weights
 from pneumo_utils.evaluation.saliency import (

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.config import EvalTransform
 
 
 def test_evaluation_scales_and_normalises():

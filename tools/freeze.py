@@ -199,7 +199,7 @@ PARTS = {
 def write_files(folder: Path, data: Path, extra: list[Path]) -> None:
     """Writes the hostile files of the tests, and sound and spoilt films of the data in many formats."""
     sys.path.insert(0, str(find_checkout() / "tests"))
-    from hostile_files import KINDS
+    from odd_files import KINDS
 
     unfinished = folder / "files.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)

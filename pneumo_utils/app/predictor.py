@@ -142,6 +142,7 @@ class Predictor:
         try:
             film = load_film(source, image_size=self.checkpoint.transform.image_size)
             warnings = check_film(film.unsquashed, size=film.size, is_phantom=is_phantom)
+            warnings = [*film.notes, *warnings]
             squashed = film.squashed
         except ImageError as error:
             reason = str(error)

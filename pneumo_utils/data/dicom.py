@@ -1,59 +1,66 @@
-"""DICOM radiographs to grey, as a viewer would show them: through their own window, bone white.
+"""DICOM radiographs: what a file says of itself, and its pixels as they are stored.
 
-Only the elements in `_TAGS` are kept while a file is parsed; who was imaged, where and when is skipped.
-What the libraries have to say about a file is dropped, for it may quote it.
+Only the elements that are asked for are kept while a file is parsed; who was imaged, where and when is
+skipped. What the libraries have to say about a file is dropped, for it may quote it.
 """
 
 import io
+import math
+import struct
 import zlib
+from collections.abc import Iterator
 
+import imagecodecs
 import numpy as np
-from PIL import Image
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
+from pydicom import dcmread
+from pydicom.encaps import get_frame
 
 from pneumo_utils.config import MAX_BYTES
-from pneumo_utils.data.dicom_frame import SYNTAXES, decode_frame
-from pneumo_utils.data.formats import SEVERAL, UNREADABLE, check_count, check_size, map_strips, quiet
+from pneumo_utils.data import images
+from pneumo_utils.data.dicom_levels import LEVEL_TEXTS, LEVEL_VALUES, parse_number, to_levels
 from pneumo_utils.errors import ImageError
 
-MAX_VALUE_BYTES = 300_000  # of one element that is kept; a lookup table of 65,536 entries has 131,072
-MAX_READS = 100_000  # two for an element; a radiograph has some hundreds of elements
-_IMPLICIT, _BIG, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
-_TAGS = (
-    "Modality", "NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation",
-    "PlanarConfiguration", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence",
-    "WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "PresentationLUTShape",
-)  # fmt: skip
-_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)  # floats, doubles and whole numbers: the last are read
-_RADIOGRAPHS = frozenset({"CR", "DX", "RG", "RF", "OT", "SC", "XC", ""})
+MAX_READS = 20_000  # two for an element; a radiograph has some hundreds of elements
+MAX_JPEG2000_BYTES = 30_000_000  # the slowest decoder of all: 7 MB a second
+DEFLATED, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
+NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
+DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
+UNKNOWN = "The DICOM file has a transfer syntax that is not read; export the film as PNG."
+
+RADIOGRAPHS = frozenset({"CR", "DX", "DR", "XR", "RG", "RF", "OT", "SC", "XC", ""})
 # Others are named in the message only if they are one of these: the field could hold anything.
-_OTHERS = frozenset(("CT", "MR", "US", "PT", "NM", "MG", "XA", "IO", "PX", "ES", "RTDOSE", "SEG", "SR"))
-_GREY = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+OTHERS = frozenset(("CT", "MR", "US", "PT", "NM", "MG", "XA", "IO", "PX", "ES", "RTDOSE", "SEG", "SR"))
+SIDE_VIEWS = frozenset({"LL", "RL", "LAT", "LATERAL", "LAO", "RAO", "LPO", "RPO", "LLO", "RLO"})
+CHEST_WORDS = ("CHEST", "THOR", "TORAX", "LUNG", "PULM", "RIB", "TORSO")
+
+_TEXTS = ("Modality", "NumberOfFrames", "ViewPosition", "PatientOrientation", "BodyPartExamined",
+          "BurnedInAnnotation", "PresentationIntentType", *LEVEL_TEXTS)  # fmt: skip
+_VALUES = ("Rows", "Columns", "PlanarConfiguration", *LEVEL_VALUES)
+_PALETTE = [f"{name}PaletteColorLookupTable{part}"
+            for name in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")]  # fmt: skip
+_CODINGS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # of a JPEG; 0xF7: JPEG-LS
+_RGB_MARKER = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # Adobe's, and no transform of colours
+# Put before the end of an image: where the decoder still wants data, these make other pixels.
+_FILLER = bytes((37 * index + 90) % 251 for index in range(512))
 
 
-def read_dicom(data: bytes) -> np.ndarray:
-    """The film in a DICOM file, uint8 (H, W), 0 black and 255 white.
+def read_dicom(data: bytes) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The film in a DICOM file, uint8 (H, W), as `to_levels` says, and notes.
 
-    It is rescaled, seen through the file's first window or lookup table, and inverted where the file says
-    that its lowest value is white. Without a window, 8 bits are kept and more are stretched from the lowest
-    to the highest value. Padding is black.
+    A file without preamble, file meta information or transfer syntax is implicit little-endian, unless its
+    first element is not. The notes are sentences about what the file says of itself: a side view, another
+    part of the body, burned-in writing, raw values.
 
     Raises ImageError if it is damaged, cut short, too large or too small, no radiograph, of several frames
     or compressed in a way that is not read; the error does not quote the file.
     """
     try:
-        with quiet:
-            tags, syntax, value, length = _parse(data)
-            _check(tags)
-            return to_levels(decode_frame(value, length, tags, syntax), tags)
+        tags = _parse(data)
+        return to_levels(_read_words(tags), tags), tuple(_list_notes(tags))
     except ImageError as error:
         message = str(error)
     except Exception:  # damaged bytes make a parser fail in a dozen ways
-        message = UNREADABLE
+        message = images.UNREADABLE
     raise ImageError(message)  # without a cause, which might quote the file
 
 
@@ -69,149 +76,166 @@ class _BriefStream(io.BytesIO):
         return super().read(size)
 
 
-def _parse(data: bytes) -> tuple[Dataset, str, memoryview, int]:
-    """The elements of `_TAGS`, the transfer syntax, the data from the pixels on, and how long these are."""
-    stream = _BriefStream(data)
-    stream.seek(132)
-    meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
-    syntax = str(meta.get("TransferSyntaxUID", ""))
-    if syntax not in SYNTAXES:
-        raise ImageError("The DICOM file has a transfer syntax that is not read; export the film as PNG.")
-    if syntax == _DEFLATED:
-        data = _inflate(memoryview(data)[stream.tell() :])
-        stream = _BriefStream(data)
-    place, wanted = [], [tag_for_keyword(name) for name in ("SpecificCharacterSet", *_TAGS)]
-
-    def is_at_pixels(tag, vr, length) -> bool:
-        if tag in wanted and MAX_VALUE_BYTES < length < 0xFFFFFFFF:
-            raise OverflowError("longer than any lookup table")
-        if tag in _PIXELS:
-            place.extend((tag, stream.tell(), length))
-        return bool(place)
-
-    wanted_only = {"stop_when": is_at_pixels, "specific_tags": wanted}
-    tags = read_dataset(stream, syntax == _IMPLICIT, syntax != _BIG, **wanted_only)
-    if not place or place[0] != _PIXELS[-1]:
+def _parse(data: bytes) -> dict:
+    """Texts in capitals, other values as they are, the image, and how both are written."""
+    if DEFLATED.encode() in data[132:1000]:
+        data = _inflate(data[144 + int.from_bytes(data[140:144], "little") :])
+    names = [*_TEXTS, *_VALUES, *_PALETTE, "PixelData"]
+    dataset = dcmread(_BriefStream(data), force=True, specific_tags=names)
+    tags = {name: dataset.get(name) for name in _VALUES} | {"Dataset": dataset}
+    for name in _TEXTS:  # as bytes: pydicom would stumble over what is no number
+        text = dataset.get_item(name).value if name in dataset else b""
+        tags[name] = text.decode("latin-1").strip("\0 ").upper() if isinstance(text, bytes) else ""
+    _check(tags)
+    if "PixelData" not in dataset:
         raise ImageError("The DICOM file holds no image, or is cut short before it; export the film anew.")
-    return tags, syntax, memoryview(data)[place[1] :], place[2]
+    element = dataset.get_item("PixelData")
+    syntax, value = str(dataset.file_meta.get("TransferSyntaxUID", "")), element.value
+    is_native = syntax in NATIVE
+    if is_native != (element.length != 0xFFFFFFFF):
+        raise ImageError(images.UNREADABLE if is_native else UNKNOWN)
+    value = value if is_native else get_frame(value, 0, number_of_frames=1)
+    is_big = not dataset.original_encoding[1]
+    return tags | {"PixelData": value, "VR": element.VR, "Syntax": syntax, "IsBig": is_big}
 
 
-def _inflate(data: memoryview) -> bytes:
+def _inflate(data: bytes) -> bytes:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     plain = engine.decompress(data, MAX_BYTES + 1)
-    check_count(len(plain), MAX_BYTES, "bytes")
+    images.check_count(len(plain), MAX_BYTES, "bytes")
     if not engine.eof:
-        raise ImageError(UNREADABLE)
+        raise ImageError(images.CUT_SHORT)
     return plain
 
 
-def _check(tags: Dataset) -> None:
-    modality = str(tags.get("Modality") or "").strip().upper()
-    if modality not in _RADIOGRAPHS:
-        name = f"of modality {modality}" if modality in _OTHERS else "of another kind"
+def _check(tags: dict) -> None:
+    modality = tags["Modality"]
+    if modality not in RADIOGRAPHS:
+        name = f"of modality {modality}" if modality in OTHERS else "of another kind"
         raise ImageError(f"The DICOM image is {name}, no radiograph; give a CR or DX image.")
-    if int(tags.get("NumberOfFrames") or 1) != 1:
-        raise ImageError(SEVERAL)
-    check_size(int(tags.Rows), int(tags.Columns))
+    if (parse_number(tags["NumberOfFrames"]) or 1) > 1:
+        raise ImageError(images.SEVERAL)
+    images.check_size(tags["Rows"], tags["Columns"])
+    depth = tags["SamplesPerPixel"] or 1, tags["BitsAllocated"]
+    if depth not in ((1, 8), (1, 16), (3, 8), (3, 16)) or not 1 <= tags["BitsStored"] <= depth[1]:
+        raise ImageError("The DICOM image has a rare depth; export the film as PNG of 8 or 16 bits of grey.")
 
 
-def to_levels(words: np.ndarray, tags) -> np.ndarray:
-    """uint8 (H, W) of the stored words, as `decode_frame` gives them.
+def _list_notes(tags: dict) -> Iterator[str]:
+    # Of the axes of a side view, that of the rows points to the front or to the back.
+    if tags["ViewPosition"] in SIDE_VIEWS or tags["PatientOrientation"].startswith(("A", "P")):
+        yield "The file calls itself a side or oblique view; the model knows frontal films only."
+    if tags["BodyPartExamined"] and not any(word in tags["BodyPartExamined"] for word in CHEST_WORDS):
+        yield "The file says that it shows another part of the body than the chest; check the film."
+    if tags["BurnedInAnnotation"] == "YES":
+        yield "The file says that writing is burned into the picture; a name may be in it."
+    if tags["PresentationIntentType"] == "FOR PROCESSING":
+        yield "The file says that it is raw, not meant to be looked at; give the processed film."
 
-    Raises ImageError if the colours are of a rare kind, or a number that is needed makes no sense.
+
+def _read_words(tags: dict) -> np.ndarray:
+    """The image as it is stored, uint8 or uint16 (H, W), in two's complement, or (H, W, 3)."""
+    shape = tags["Rows"], tags["Columns"], tags["SamplesPerPixel"] or 1
+    word, kind = np.dtype(f"<u{tags['BitsAllocated'] // 8}"), tags["PhotometricInterpretation"]
+    if tags["Syntax"] in NATIVE:
+        words = _read_native(tags["PixelData"], shape, word, tags)
+    elif tags["Syntax"] == RLE:
+        # Into room of the right size: two bytes can stand for 128, a small file could ask for gigabytes.
+        room = np.empty(math.prod(shape) * word.itemsize, np.uint8)
+        if len(imagecodecs.dicomrle_decode(tags["PixelData"], word, out=room)) < room.size:
+            raise ImageError(images.CUT_SHORT)
+        words = _join_planes(room.view(word), shape)
+    else:
+        words = _clip(_decode(tags["PixelData"], shape, tags), tags)
+    if words.shape[:2] != shape[:2] or words.dtype.itemsize > word.itemsize:
+        raise ImageError(DISAGREES)
+    if kind == "PALETTE COLOR":
+        from pydicom.pixels import apply_color_lut
+
+        return apply_color_lut(words.reshape(shape[:2]), tags["Dataset"])
+    return words[..., 0] if words.ndim == 3 and (kind == "YBR_FULL" or words.shape[2] == 1) else words
+
+
+def _read_native(value: bytes, shape: tuple, word: np.dtype, tags: dict) -> np.ndarray:
+    if tags["PhotometricInterpretation"] == "YBR_FULL_422":  # two pixels, then their colour
+        value, shape = np.frombuffer(value, np.uint8).reshape(-1, 4)[:, :2].tobytes(), (*shape[:2], 1)
+    count = math.prod(shape)
+    if len(value) < count * word.itemsize:
+        raise ImageError(images.CUT_SHORT)
+    if tags["IsBig"] and (word.itemsize == 2 or tags["VR"] == "OW"):  # words of two pixels, PS3.5 8.1.1
+        value = np.frombuffer(value[: len(value) // 2 * 2], ">u2").astype("<u2")
+    words, is_planar = np.frombuffer(value, word, count), shape[2] == 3 and tags["PlanarConfiguration"] == 1
+    return _join_planes(words, shape) if is_planar else words.reshape(shape)
+
+
+def _join_planes(words: np.ndarray, shape: tuple) -> np.ndarray:
+    return words.reshape(shape[2], *shape[:2]).transpose(1, 2, 0)
+
+
+def _clip(words: np.ndarray, tags: dict) -> np.ndarray:
+    """A lossy codec may go beyond the bits that are stored; the highest level must not become the lowest."""
+    bits, is_signed = tags["BitsStored"], words.dtype.kind == "i"
+    low = -(2 ** (bits - 1)) if is_signed else 0
+    if bits < 8 * words.dtype.itemsize and is_signed == (tags["PixelRepresentation"] == 1):
+        words = words.clip(low, low + 2**bits - 1)
+    return words.view(f"u{words.dtype.itemsize}")
+
+
+def _decode(frame: bytes, shape: tuple, tags: dict) -> np.ndarray:
+    """What the frame begins with counts, and not what the file calls it."""
+    if frame.startswith(b"\xff\xd8"):
+        return _decode_jpeg(frame, shape, tags)
+    at = frame[:1000].find(b"\xff\x4f\xff\x51")  # without a file of its own around it
+    if at < 0:
+        raise ImageError(UNKNOWN)
+    _check_jpeg2000(frame[at:], shape)
+    return imagecodecs.jpeg2k_decode(frame[at:])
+
+
+def _decode_jpeg(frame: bytes, shape: tuple, tags: dict) -> np.ndarray:
+    at = 2
+    while frame[at + 1] not in _CODINGS:  # over the segments before the one that says how it is coded
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    coding, (bits, *stored) = frame[at + 1], struct.unpack_from(">BHHB", frame, at + 4)
+    if tuple(stored) != shape:
+        raise ImageError(DISAGREES)
+    if coding == 0xF7:
+        return imagecodecs.jpegls_decode(frame)
+    is_rgb = _is_rgb(frame[:at], frame[at + 10 : at + 19], tags)
+    if bits == 8 and coding in (0xC0, 0xC1, 0xC2):
+        return images.read_jpeg(frame[:2] + (_RGB_MARKER if is_rgb else b"") + frame[2:])[0]
+    spaces = {"colorspace": "RGB" if is_rgb else "YCBCR", "outcolorspace": "RGB"} if shape[2] == 3 else {}
+    words, end = imagecodecs.jpeg8_decode(frame, **spaces), frame.rindex(b"\xff\xd9")
+    if not np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _FILLER + frame[end:], **spaces)):
+        raise ImageError(images.CUT_SHORT)
+    return words
+
+
+def _is_rgb(head: bytes, components: bytes, tags: dict) -> bool:
+    """Whether three samples are red, green and blue.
+
+    The marker of JFIF or Adobe decides, then the names of the components, then whether some are stored
+    at half the size, and the label last: labels are wrong more often than what the encoder wrote.
     """
-    kind = str(tags.get("PhotometricInterpretation") or "MONOCHROME2")
-    if kind in _COLOUR and int(tags.get("SamplesPerPixel") or 1) == 3:
-        return np.array(Image.fromarray(np.ascontiguousarray(words)).convert("L"))
-    if words.ndim == 3 or kind not in _GREY:
-        raise ImageError("The DICOM image has colours of a rare kind; export the film as PNG.")
-    table = _build_table(words, tags, is_white_low=kind == "MONOCHROME1")
-    return map_strips(lambda strip: table[strip], words, np.uint8)
+    if len(components) < 9 or b"JFIF\0" in head:
+        return False
+    if b"Adobe\0" in head:
+        return head[head.index(b"Adobe\0") + 11] == 0
+    names, sizes = components[::3], components[1::3]
+    if names in (b"RGB", b"\1\2\3"):
+        return names == b"RGB"
+    return len(set(sizes)) == 1 and tags["PhotometricInterpretation"] == "RGB"
 
 
-def _build_table(words: np.ndarray, tags, *, is_white_low: bool) -> np.ndarray:
-    """uint8 (256,) or (65536,): the grey level of each word."""
-    # The stored bits may lie above others, such as an overlay's.
-    shift = max(0, int(tags.get("HighBit") or 0) + 1 - int(tags.BitsStored))
-    stored = _to_values(np.arange(256**words.dtype.itemsize) >> shift, tags)
-    values = _rescale(stored, tags)
-    is_padding = _find_padding(stored, tags)
-    levels = _through_window(values, tags)
-    if levels is None and tags.get("VOILUTSequence"):
-        entries, highest = _apply_lut(values, tags.VOILUTSequence[0], tags)
-        levels = entries / highest
-    if levels is None:
-        is_used = np.full(len(values), int(tags.BitsStored) <= 8)
-        if int(tags.BitsStored) > 8:
-            is_used[np.unique(words)] = True
-            is_used &= ~is_padding
-        low, high = (values[is_used].min(), values[is_used].max()) if is_used.any() else (0.0, 0.0)
-        levels = (values - low) / ((high - low) or 1.0)
-    if not np.isfinite(levels).all():
-        raise ImageError(UNREADABLE)
-    levels = np.clip(levels, 0, 1)
-    if is_white_low or str(tags.get("PresentationLUTShape") or "") == "INVERSE":
-        levels = 1 - levels
-    return np.where(is_padding, 0, (levels * 255).round()).astype(np.uint8)
-
-
-def _to_values(words: np.ndarray, tags) -> np.ndarray:
-    """The number that each word stands for: its stored bits, signed or not."""
-    bits, is_signed = int(tags.BitsStored), int(tags.get("PixelRepresentation") or 0) == 1
-    values = words & (2**bits - 1)
-    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values) if is_signed else values
-
-
-def _find_padding(stored: np.ndarray, tags) -> np.ndarray:
-    """Where a word only fills the frame around the film."""
-    first = tags.get("PixelPaddingValue")
-    if first is None or first == "":
-        return np.zeros(len(stored), bool)
-    last = tags.get("PixelPaddingRangeLimit")
-    ends = np.array([int(first), int(first if last is None or last == "" else last)])
-    low, high = np.sort(_to_values(ends, tags))
-    return (stored >= low) & (stored <= high)
-
-
-def _rescale(stored: np.ndarray, tags) -> np.ndarray:
-    if tags.get("ModalityLUTSequence"):
-        return _apply_lut(stored, tags.ModalityLUTSequence[0], tags)[0]
-    slope, intercept = (_first_number(tags, name) for name in ("RescaleSlope", "RescaleIntercept"))
-    return stored * (1.0 if slope is None else slope) + (intercept or 0.0)
-
-
-def _through_window(values: np.ndarray, tags) -> np.ndarray | None:
-    """0 to 1 as DICOM PS3.3 C.11.2 says; None without a window that makes sense."""
-    center, width = (_first_number(tags, name) for name in ("WindowCenter", "WindowWidth"))
-    if center is None or width is None or not width > 0:
-        return None
-    function = str(tags.get("VOILUTFunction") or "LINEAR")
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -500, 500)))
-    if function == "LINEAR_EXACT":
-        return (values - center) / width + 0.5
-    if width <= 1:
-        return (values > center - 0.5).astype(float)
-    return (values - (center - 0.5)) / (width - 1) + 0.5
-
-
-def _apply_lut(values: np.ndarray, item, tags) -> tuple[np.ndarray, int]:
-    """The entries for the values, the ends for those outside; and the highest entry there can be."""
-    count, first, bits = (int(number) for number in item.LUTDescriptor)
-    entries = item.LUTData
-    if isinstance(entries, bytes):
-        entries = np.frombuffer(entries, "<u2")
-    entries = np.asarray(entries, np.float64).ravel()[: count % 2**16 or 2**16]
-    if int(tags.get("PixelRepresentation") or 0) == 1 and first >= 2**15:
-        first -= 2**16
-    index = np.clip(np.nan_to_num(values) - first, 0, len(entries) - 1).astype(int)
-    return entries[index], 2**bits - 1
-
-
-def _first_number(tags, name: str) -> float | None:
-    """The first value of an element, if it is a finite number."""
-    values = tags.get(name)
-    if values is None or values == "":
-        return None
-    number = float(values if isinstance(values, (int, float, str)) else values[0])
-    return number if np.isfinite(number) else None
+def _check_jpeg2000(stream: bytes, shape: tuple) -> None:
+    """Raises ImageError if the size is another, a tile is missing, or parts are so small that it takes GB."""
+    right, bottom, left, top, tile_width, tile_height = struct.unpack_from(">6I", stream, 8)
+    if (bottom - top, right - left) != shape[:2]:
+        raise ImageError(DISAGREES)
+    if stream.count(b"\xff\x90") < -(-right // tile_width) * -(-bottom // tile_height):
+        raise ImageError(images.CUT_SHORT)  # the decoder would leave the missing tiles black
+    coding = stream[stream.index(b"\xff\x52") + 2 :]  # flags at 2, levels at 7, then precincts' powers of two
+    precincts = coding[12 : 13 + coding[7]] if coding[2] & 1 else b""
+    is_fine = any(min(powers & 15, powers >> 4) < 5 for powers in precincts)
+    if is_fine or len(stream) > MAX_JPEG2000_BYTES:
+        raise ImageError(images.TOO_SLOW)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.dataset import SPLITS
-from pneumo_utils.data.images import IMAGE_SUFFIXES, START_BYTES, is_image
+from pneumo_utils.data.images import IMAGE_SUFFIXES, START_BYTES, find_reader, is_dicom
 from pneumo_utils.errors import PneumoError
 
 UNSPLIT = "all"  # the split of films whose folder has none
@@ -228,9 +228,10 @@ def _find_kind(entry: os.DirEntry, path: Path) -> str:
 def _begins_as_image(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
-            return path.name.upper() != "DICOMDIR" and is_image(file.read(START_BYTES))
+            start = file.read(START_BYTES)
     except OSError:
         return True  # whoever reads it says that it cannot be opened
+    return path.name.upper() != "DICOMDIR" and (is_dicom(start) or find_reader(start) is not None)
 
 
 def _list_folders(folder: Path) -> list[Path]:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from scipy.stats import spearmanr
 from torch import nn
 
+from pneumo_utils.config import GREY_MEAN, EvalTransform
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.transforms import GREY_MEAN, EvalTransform
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
 from pneumo_utils.models.backbone import list_blocks

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumo_utils.data.images import load_image
+from pneumo_utils.data.images import load_film
 from pneumo_utils.errors import ImageError, PneumoError, first_line
 from pneumo_utils.models.shipped import InferenceSession, load_halves, open_session
 
@@ -26,7 +26,9 @@ MIN_SHORT_SIDE = 128
 ASPECT_RANGE = (0.5, 2.5)
 DARK_LEVEL, LIGHT_LEVEL = 10, 245  # a pixel at or beyond these counts as black or as white
 MAX_FLAT_SHARE = 0.5
-MIN_GREY_RANGE = 10
+MIN_GREY_RANGE, FEWEST_LEVELS = 10, 85  # below the first a film is blank, below the second it is pale
+MIN_BORDER, WIDE_BORDER = 0.05, 0.15  # of a side; air beside a body is never as wide as the second
+BORDER_TOLERANCE, BORDER_SHARE = 6, 0.95  # a row is of the border if so much of it is within these levels
 
 SENTENCES = {
     "inverted": "The film looks inverted (bones dark, lungs light); invert it and upload again.",
@@ -66,6 +68,12 @@ def check_film(
             "are expected; choose another image."
         )
     warnings = _check_shape(*(size or image.shape)) + _check_levels(shares)
+    if high - low < FEWEST_LEVELS:
+        warnings.append(
+            f"The image has little contrast: its grey levels span {high - low} of 255, those of the training "
+            f"films {FEWEST_LEVELS} at least, and a pale film can look like pneumonia; export it anew."
+        )
+    warnings += _check_border(image)
     return warnings if is_phantom else warnings + _check_kind(image)
 
 
@@ -80,7 +88,8 @@ def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
 
 def _describe(path: Path) -> str:
     try:
-        return " ".join(check_film(load_image(path)))
+        film = load_film(path, image_size=INPUT_SIZE)
+        return " ".join([*film.notes, *check_film(film.unsquashed, size=film.size)])
     except ImageError as error:
         return str(error)
 
@@ -109,6 +118,30 @@ def _check_levels(shares: np.ndarray) -> list[str]:
         for name, share in flat.items()
         if share > MAX_FLAT_SHARE
     ]
+
+
+def _check_border(image: np.ndarray) -> list[str]:
+    """A uniform border of one grey level on any side, as frames, page margins and wide canvases have."""
+    widths = [_measure_border(side) for side in (image, image[::-1], image.T, image.T[::-1])]
+    if max(widths) < MIN_BORDER:
+        return []
+    return [
+        f"The film has a border of one grey level, {max(widths):.0%} of a side; it can change the answer, "
+        "so cut it off."
+    ]
+
+
+def _measure_border(image: np.ndarray) -> float:
+    """The share of the rows, from the first on, that are of one grey level; 0 if they may be air.
+
+    A frame ends in a straight line, behind which most pixels are others, or is very wide.
+    """
+    some = image[:, :: 1 + image.shape[1] // 500].astype(int)
+    is_like = (np.abs(some - np.median(some[0])) <= BORDER_TOLERANCE).mean(axis=1)
+    end = np.append(is_like >= BORDER_SHARE, False).argmin()
+    behind = is_like[min(end + 1 + len(image) // 50, len(image) - 1)]
+    width = end / len(image)
+    return width if behind <= 0.5 or width >= WIDE_BORDER else 0.0
 
 
 def _check_kind(image: np.ndarray) -> list[str]:

@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pneumo_utils.config import CLASS_NAMES, TrainConfig
-from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.config import CLASS_NAMES, EvalTransform, TrainConfig
 from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.runtime import write_atomically
 

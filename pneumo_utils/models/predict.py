@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pneumo_utils.data.transforms import EvalTransform
+from pneumo_utils.config import EvalTransform
 
 if TYPE_CHECKING:
     import torch

@@ -11,10 +11,9 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import EvalTransform, TrainConfig
 from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.data.transforms import EvalTransform
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.backbone import FinetunedBackbone, list_blocks
 from pneumo_utils.models.predict import predict_logits

@@ -95,9 +95,9 @@ for _syntax in LOSSLESS:
 add("DICOM whose first bytes are a TIFF's", b"II*\0" + GOOD[4:], FILM)
 add("DICOM of nothing but its mark", bytes(128) + b"DICM")
 add("DICOM of a mark and rubbish", bytes(128) + b"DICM" + np.random.default_rng(4).bytes(1000))
+add("DICOM of minus one frames", lambda: change_dicom(NumberOfFrames=-1), FILM)
 add("DICOM without rows", change_dicom(drop=["Rows"]))
 for _tags in (
-    {"NumberOfFrames": -1},
     {"Rows": 65_535, "Columns": 65_535},
     {"Rows": 0, "Columns": 0},
     {"Rows": 8},
@@ -114,7 +114,7 @@ for _tags in (
 for _width in (b"0     ", b"-5    ", b"nan   ", b"1e999 "):
     _film = insert_before_pixels(x00281050=b"2000", x00281051=_width)
     add(f"DICOM whose window is {_width.decode().strip()} wide", _film, LEVELS16)
-for _slope, _expected in ((b"nan ", LEVELS16), (b"word", None), (b"1e308 ", None)):
+for _slope, _expected in ((b"nan ", LEVELS16), (b"word", LEVELS16), (b"1e308 ", None)):
     _film = insert_before_pixels(x00281052=b"0 ", x00281053=_slope)
     add(f"DICOM whose slope is {_slope.decode().strip()}", _film, _expected)
 _long = make_element(0x00091010, b"UN", b"abcd", length=0xFFFFFF00)

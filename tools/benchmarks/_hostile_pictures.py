@@ -145,9 +145,9 @@ for _width, _height in ((65_000, 65_000), (0, 0), (1, 1)):
     _at = JPEG.index(b"\xff\xc0") + 5
     _claim = struct.pack(">HH", _height, _width)
     add(f"JPEG that claims {_width} x {_height}", JPEG[:_at] + _claim + JPEG[_at + 4 :])
-add("JPEG of a million parts", lambda: insert_in_jpeg(make_jpeg_segment(0xE5, b"") * 1_000_000))
-add("JPEG of 20 notes whose 10,000 entries share 600 KB", make_shared_exif)
-add("JPEG with 10,000 notes", insert_in_jpeg(make_jpeg_segment(0xE5, bytes(10)) * 10_000))
+add("JPEG of a million parts", lambda: insert_in_jpeg(make_jpeg_segment(0xE5, b"") * 1_000_000), JPEG_PIXELS)
+add("JPEG of 20 notes whose 10,000 entries share 600 KB", make_shared_exif, JPEG_PIXELS)
+add("JPEG with 10,000 notes", insert_in_jpeg(make_jpeg_segment(0xE5, bytes(10)) * 10_000), JPEG_PIXELS)
 for _name, _segments in {
     "a comment of 64 KB": make_jpeg_segment(0xFE, b"\xff\xd9" * 32_000),
     "a thousand notes": make_jpeg_segment(0xE5, bytes(60_000)) * 1000,
@@ -187,13 +187,23 @@ add("PNG of an unknown filter", make_png(64, 48, zlib.compress((b"\x09" + bytes(
 add("PNG of depth 3", make_png(64, 48, BLANK, depth=3))
 add("PNG palette without a palette", make_png(64, 48, BLANK, colour=3, depth=9))
 add("PNG of 30,000 x 30,000 zeros", lambda: make_png(30_000, 30_000, compress_zeros(30_001 * 30_000)))
-add("PNG whose profile inflates", lambda: make_text_bomb(b"iCCP", b"icc\0\0", num_bytes=100_000_000))
-add("PNG whose text inflates", lambda: make_text_bomb(b"zTXt", b"Comment\0\0", num_bytes=100_000_000))
+add(
+    "PNG whose profile inflates", lambda: make_text_bomb(b"iCCP", b"icc\0\0", num_bytes=100_000_000), (48, 64)
+)
+add(
+    "PNG whose text inflates",
+    lambda: make_text_bomb(b"zTXt", b"Comment\0\0", num_bytes=100_000_000),
+    (48, 64),
+)
 add("PNG whose long text inflates",
-    lambda: make_text_bomb(b"iTXt", b"Comment\0\1\0\0\0", num_bytes=100_000_000))  # fmt: skip
+    lambda: make_text_bomb(b"iTXt", b"Comment\0\1\0\0\0", num_bytes=100_000_000), (48, 64))  # fmt: skip
 add("PNG of 10,000 compressed texts",
-    lambda: make_text_bomb(b"zTXt", b"Comment\0\0", num_bytes=900_000, count=10_000))  # fmt: skip
-add("PNG of a million parts", lambda: make_png(64, 48, BLANK, before=make_chunk(b"teSt", b"") * 1_000_000))
+    lambda: make_text_bomb(b"zTXt", b"Comment\0\0", num_bytes=900_000, count=10_000), (48, 64))  # fmt: skip
+add(
+    "PNG of a million parts",
+    lambda: make_png(64, 48, BLANK, before=make_chunk(b"teSt", b"") * 1_000_000),
+    (48, 64),
+)
 add("PNG in a hundred pieces", lambda: make_split_png(100), FILM)
 add("PNG with more pixels than it needs", make_png(64, 48, zlib.compress(ROWS + bytes(65 * 10))), FILM)
 for _chunk in (make_chunk(b"teSt", bytes(99)), make_chunk(b"tEXt", b"Comment\0hello")):
@@ -265,18 +275,18 @@ for _tag in (256, 257, 258, 277):
 add("TIFF of 2,000 tags that share 5 MB", make_shared_tags)
 add("TIFF of one tile of 60,000 x 60,000", make_huge_tile)
 add("TIFF of 65,535 tags that are not there", b"II*\0\x08\0\0\0\xff\xff" + bytes(100))
-add("TIFF whose tag has a billion values", make_film_tiff((33000, 4, 1_000_000_000, b"\x08")))
+add("TIFF whose tag has a billion values", make_film_tiff((33000, 4, 1_000_000_000, b"\x08")), FILM)
 _strips = [(273, 4, 1_000_000_000, b"\x08") if entry[0] == 273 else entry for entry in make_strip()]
 add("TIFF with a billion strips", make_tiff(_strips, FILM.tobytes()))
 add("TIFF whose directory is followed by itself", make_film_tiff(next_ifd=8 + FILM.size), FILM)
 add("TIFF of two directories that form a ring", make_tiff_ring)
-add("TIFF whose next directory is outside", make_film_tiff(next_ifd=2**32 - 9))
+add("TIFF whose next directory is outside", make_film_tiff(next_ifd=2**32 - 9), FILM)
 add("TIFF whose strip is outside", make_film_tiff(start=2**31))
 add("TIFF whose strip is too short", make_tiff(make_strip(), FILM.tobytes()[:1000]))
 add("TIFF that inflates to little", make_tiff(make_strip(compression=8, count=len(TINY)), TINY))
 add("TIFF of fax code", encode(Image.fromarray(FILM).convert("1"), "TIFF", compression="group4"))
 add("TIFF of an unknown compression", make_film_tiff(compression=4242))
-add("TIFF of 64-bit samples", make_tiff(make_strip(bits=64), bytes(64 * 48 * 8)))
+add("TIFF of 64-bit samples", make_tiff(make_strip(bits=64), bytes(64 * 48 * 8)), (48, 64))
 for _value in (np.nan, np.inf):
     add(f"TIFF with {_value}", encode(np.where(np.eye(48) > 0, _value, 1).astype(np.float32), "TIFF"))
 add("TIFF whose directory lies beyond its end", b"II*\0\xff\xff\xff\x7f" + bytes(100))
@@ -343,4 +353,5 @@ for _mode, _format, _options in (
 ):
     add(f"{_mode} {_format} of 30 million pixels",
         lambda m=_mode, f=_format, o=_options: encode(make_flat(m), f, **o), PIXELS_AT_LIMIT)  # fmt: skip
-add("CMYK JPEG of 30 million pixels in 18 scans", lambda: encode(make_flat("CMYK"), "JPEG", progressive=True))
+add("CMYK JPEG of 30 million pixels in 18 scans",
+    lambda: encode(make_flat("CMYK"), "JPEG", progressive=True), PIXELS_AT_LIMIT)  # fmt: skip

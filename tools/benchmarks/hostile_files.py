@@ -3,7 +3,7 @@
 First every kind of the tests and of the two modules beside this one, then films of every format that are
 damaged at random.
 A file may be accepted or rejected. It has escaped if it ends in another exception, in a crash, in more than
-2 s or 500 MB, if anything is printed, or if a kind is not treated as it must be. Needs POSIX (fork).
+10 s or 1 GB, if anything is printed, or if a kind is not treated as it must be. Needs POSIX (fork).
 """
 
 import collections
@@ -26,7 +26,7 @@ from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError, PneumoError
 from tools.benchmarks import _hostile_dicom, _hostile_pictures
 
-MAX_TIME_S, MAX_MEMORY_MB, KILL_AFTER_S = 2.0, 500.0, 20.0
+MAX_TIME_S, MAX_MEMORY_MB, KILL_AFTER_S = 10.0, 1000.0, 20.0
 
 
 def add_flags(parser) -> None:
