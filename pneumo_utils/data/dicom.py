@@ -21,7 +21,9 @@ from pneumo_utils.data.dicom_levels import LEVEL_TEXTS, LEVEL_VALUES, parse_numb
 from pneumo_utils.errors import ImageError
 
 MAX_READS = 20_000  # two for an element; a radiograph has some hundreds of elements
+MAX_VALUE_BYTES = 300_000  # of one element but the image; a lookup table of 65,536 entries has 131,072
 MAX_JPEG2000_BYTES = 30_000_000  # the slowest decoder of all: 7 MB a second
+UNDEFINED = 0xFFFFFFFF  # the length of what ends with a mark
 DEFLATED, RLE = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5"
 NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", DEFLATED)
 DISAGREES = "The DICOM file and the image in it disagree about the size; export the film anew."
@@ -82,6 +84,9 @@ def _parse(data: bytes) -> dict:
         data = _inflate(data[144 + int.from_bytes(data[140:144], "little") :])
     names = [*_TEXTS, *_VALUES, *_PALETTE, "PixelData"]
     dataset = dcmread(_BriefStream(data), force=True, specific_tags=names)
+    present = [name for name in _VALUES if name in dataset]
+    if any(MAX_VALUE_BYTES < getattr(dataset.get_item(name), "length", 0) < UNDEFINED for name in present):
+        raise OverflowError("longer than any lookup table")
     tags = {name: dataset.get(name) for name in _VALUES} | {"Dataset": dataset}
     for name in _TEXTS:  # as bytes: pydicom would stumble over what is no number
         text = dataset.get_item(name).value if name in dataset else b""
@@ -92,7 +97,7 @@ def _parse(data: bytes) -> dict:
     element = dataset.get_item("PixelData")
     syntax, value = str(dataset.file_meta.get("TransferSyntaxUID", "")), element.value
     is_native = syntax in NATIVE
-    if is_native != (element.length != 0xFFFFFFFF):
+    if is_native != (element.length != UNDEFINED):
         raise ImageError(images.UNREADABLE if is_native else UNKNOWN)
     value = value if is_native else get_frame(value, 0, number_of_frames=1)
     is_big = not dataset.original_encoding[1]
