@@ -3,6 +3,7 @@
 import io
 import itertools
 import math
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ MIN_SIDE, MAX_PIXELS = 16, 30_000_000  # a large digital film has 18 million; mo
 MAX_SCANNED = 3_000_000_000  # pixels times scans: each scan of a progressive JPEG goes over all of them
 MAX_TIFF_PAGES = 10
 STRIP_PIXELS = 1_000_000  # gone over at a time
+# Of group 2 or 8, then a type of two letters or a short value, in both orders of bytes.
+_FIRST_ELEMENT = re.compile(rb"[\x02\x08]\0.\0([A-Z]{2}|..\0\0)|\0[\x02\x08]\0.[A-Z]{2}", re.DOTALL)
 LIBRARIES = Silence("PIL", "pydicom", "tifffile", "imagecodecs")
 CUT_SHORT = "The data is cut short; download or export the file again."
 UNREADABLE = "The data is damaged, cut short or of a rare kind; export the film anew."
@@ -106,14 +109,9 @@ def check_size(height: int, width: int) -> None:
 
 
 def is_dicom(start: bytes) -> bool:
-    """Whether a file that begins with these `START_BYTES` is DICOM, with its preamble or without.
-
-    Without, it begins with an element of group 2 or 8, which has a type of two letters or a short value.
-    """
-    if start[128:132] == b"DICM":  # the 128 bytes before may be anything, a TIFF's header too
-        return True
-    is_element = (start[4:6].isalpha() and start[4:6].isupper()) or start[6:8] == b"\0\0"
-    return len(start) == START_BYTES and start[:2] in (b"\2\0", b"\x08\0", b"\0\x08") and is_element
+    """Whether a file that begins with these `START_BYTES` is DICOM, with its preamble or without."""
+    # The 128 bytes before the mark may be anything, a TIFF's header too.
+    return start[128:132] == b"DICM" or _FIRST_ELEMENT.match(start) is not None
 
 
 def find_reader(start: bytes) -> Callable | None:
