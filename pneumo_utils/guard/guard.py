@@ -6,13 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError, PneumoError, first_line
-from pneumo_utils.models.shipped import InferenceSession, load_halves, open_session
+from pneumo_utils.models.shipped import load_halves, open_session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 WEIGHTS = Path(__file__).parent / "weights"
 INPUT_SIZE = 64
@@ -127,7 +131,7 @@ class FilmKindModel:
         reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
     """
 
-    session: InferenceSession
+    session: "InferenceSession"
     reject_below: float
     warn_below: float
 
