@@ -255,8 +255,8 @@ def download(folder: Path, size: int) -> None:
     except (RuntimeError, OSError) as error:
         _find_file(folder, size).unlink(missing_ok=True)
         raise PneumoError(
-            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
-            f"{_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
+            f"PneumoniaMNIST at {size} px could not be downloaded ({first_line(error)}). Check the network, "
+            f"or put {_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
         ) from error
 
 
