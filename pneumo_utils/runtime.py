@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -128,6 +129,35 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_file(path: Path, *, holder: str):
+    """Keeps a file to this process while the block runs, by `<path>.lock` beside it, which stays there.
+
+    The system takes the lock from a process that ends, however it ends. The folder is made if absent.
+
+    Args:
+        holder: Who else may have the file, for the message.
+
+    Raises:
+        PneumoError: Another process has it.
+        OSError: The lock cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise PneumoError(
+            f"{path} is in use by {holder}; expected it to be free. Wait for its end, or name another file."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(path: Path) -> None:

@@ -11,7 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from pneumo_utils.app.predictor import Prediction, Predictor
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.data.folders import find_place
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.runtime import write_atomically
 
 BATCH_SIZE = 16
@@ -59,35 +60,56 @@ def _format_rows(rows: Iterable[Iterable]) -> str:
     return stream.getvalue()
 
 
-def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
-    """The films that a file of `append_answers` has rows for, if any; a row that was cut short is taken out.
+def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshold: float) -> list[Path]:
+    """The films that lack a row in a file of `append_answers`, by whatever path they were named then.
+
+    A row that was cut short is taken out of the file, and the rows of rejected films, which are asked again:
+    they may have been mended, or were being copied.
 
     Raises:
         UsageError: The file holds something else, or answers of another model or threshold.
         PneumoError: The file cannot be read or written.
     """
+    places = {find_place(film): film for film in films}
     if not path.exists():
-        return set()
+        return list(places.values())
+    text, rows = _read_rows(path)
+    found = {(row[COLUMNS.index("model")], row[COLUMNS.index("threshold")]) for row in rows}
+    if found - {(model, str(threshold))}:
+        raise UsageError(
+            f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}, or was "
+            "saved by Excel, which rounds numbers; name another file, or remove this one."
+        )
+    rejected = {find_place(Path(row[0])) for row in rows if row[COLUMNS.index("status")] == "rejected"}
+    kept = [row for row in rows if find_place(Path(row[0])) not in rejected & places.keys()]
+    if text != (kept_text := _format_rows([COLUMNS, *kept])):
+        with _name_failure(path):
+            write_atomically(path.resolve(), lambda temporary: temporary.write_text(kept_text, **_TEXT))
+    done = {find_place(Path(row[0])) for row in kept}
+    return [film for place, film in places.items() if place not in done]
+
+
+def _read_rows(path: Path) -> tuple[str, list[list[str]]]:
+    """The text of a table, and its rows that are whole, without the header."""
     try:
         with path.open(**_TEXT) as file:
             text = file.read()
         rows = list(csv.reader(io.StringIO(text, newline="")))
     except (OSError, csv.Error) as error:
-        raise PneumoError(f"{path} cannot be read as a table of answers ({error}). Name another.") from error
-    if rows and tuple(rows[0]) != COLUMNS:
-        raise UsageError(f"{path} is no table of answers; name another file, or remove this one.")
+        raise PneumoError(
+            f"{path} cannot be read as a table of answers ({first_line(error)}). Name another."
+        ) from error
+    is_table = not rows or tuple(rows[0]) == COLUMNS
     # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
     if rows and (not text.endswith("\n") or len(rows[-1]) != len(COLUMNS)):
         rows.pop()
-        with _name_failure(path):
-            write_atomically(path, lambda temporary: temporary.write_text(_format_rows(rows), **_TEXT))
-    found = {(row[COLUMNS.index("model")], row[COLUMNS.index("threshold")]) for row in rows[1:]}
-    if found - {(model, str(threshold))}:
+    is_own = text.startswith(_format_rows(rows)) and all(len(row) == len(COLUMNS) for row in rows)
+    if not (is_table and is_own):
         raise UsageError(
-            f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}; name "
-            "another file, or remove this one."
+            f"{path} is no table of answers as they are written here (Excel saves it with other signs, and "
+            "rounds its numbers); name another file, or remove this one."
         )
-    return {row[0] for row in rows[1:]}
+    return text, rows[1:]
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:
@@ -115,4 +137,6 @@ def _name_failure(path: Path):
     try:
         yield
     except OSError as error:
-        raise PneumoError(f"{path} cannot be written ({error}). Free space, or name another file.") from error
+        raise PneumoError(
+            f"{path} cannot be written ({first_line(error)}). Free space, or name another file."
+        ) from error

@@ -5,12 +5,17 @@ standard output, everything else to standard error.
 """
 
 import argparse
+import io
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pneumo_utils import __version__
 from pneumo_utils.config import Folders, default_folders
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError, first_line
+
+PAGES = (".html", ".htm")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -30,18 +35,40 @@ def main(words: list[str] | None = None) -> int:
 def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     """Calls what the chosen command has set as `run`, and says in one sentence what a user can mend.
 
-    Returns the exit code: 0, 1 (the run failed), 2 (the request cannot be met) or 130 (stopped by hand).
+    Returns the exit code: 0, 1 (the run failed), 2 (the request cannot be met), 130 (stopped by hand) or
+    141 (whoever read the output has gone, as `head` does).
     """
-    arguments = parser.parse_args(words)
+    outputs = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in outputs:
+        stream.reconfigure(errors="backslashreplace")  # a name may hold what the output cannot show
     try:
-        arguments.run(arguments)
+        return _run_command(parser, words)
+    except BrokenPipeError:
+        return 141
+    finally:
+        for stream in outputs:
+            try:
+                stream.flush()
+            except OSError:  # Python would try again at its end, and complain
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _run_command(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
+    try:
+        try:
+            arguments = parser.parse_args(words)
+            arguments.run(arguments)
+        finally:
+            print(end="", flush=True)  # an output that cannot be written fails here
         return 0
     except PneumoError as error:
         say(f"{parser.prog}: {error}")
         return error.exit_code
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        reason = error.strerror or error
-        say(f"{parser.prog}: {reason} ({error.filename}). Check the disk, the path and its rights.")
+        name = f" ({error.filename})" if error.filename else ""
+        say(f"{parser.prog}: {first_line(error)}{name}. Check the disk, the path and its rights.")
         return 1
     except KeyboardInterrupt:
         say(f"{parser.prog}: stopped.")
@@ -83,9 +110,46 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     sources = "auto, a source (chestxray2017, pneumoniamnist, synthetic) or a folder"
     add_flag(parser, "data", default="auto", help=sources)
     add_flag(parser, "image_size", type=int, help="height and width of the input, pixels")
-    add_flag(parser, "output_dir", type=Path, help="holds checkpoints, plots, build; the project's folder")
+    add_flag(
+        parser, "output_dir", type=name_folder, help="holds checkpoints, plots, build; the project's folder"
+    )
     text = "machine-readable result on standard output, nothing else there"
     add_flag(parser, "json", action="store_true", help=text)
+
+
+def read_port(text: str) -> int:
+    """The number of a port, for `type` of a flag."""
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise UsageError(f"The port is {text}; expected a whole number of 1 to 65535.")
+    return int(text)
+
+
+def name_output(*suffixes: str) -> Callable[[str], Path]:
+    """For `type` of a flag: the path of a file to write, refused before anything is computed for it."""
+
+    def check(text: str) -> Path:
+        path, found = Path(text), _find_existing(text)
+        is_free = found.is_file() if found == path.absolute() else found.is_dir()
+        if path.suffix.lower() not in suffixes or not is_free:
+            raise UsageError(
+                f"{text} is no place for a result; expected a file that ends in {' or '.join(suffixes)} (no "
+                "folder, pipe or device), in a folder. Name another."
+            )
+        return path
+
+    return check
+
+
+def name_folder(text: str) -> Path:
+    """For `type` of a flag: the path of a folder to write to, which need not be there."""
+    if not _find_existing(text).is_dir():
+        raise UsageError(f"{text} is no folder; expected one, or a new name in one. Name another.")
+    return Path(text)
+
+
+def _find_existing(text: str) -> Path:
+    path = Path(text).absolute()
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def get_folders(arguments: argparse.Namespace) -> Folders:
