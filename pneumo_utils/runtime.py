@@ -8,7 +8,7 @@ import inspect
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -132,28 +132,21 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def lock_file(path: Path, *, holder: str):
-    """Keeps a file to this process while the block runs, by `<path>.lock` beside it, which stays there.
-
-    The system takes the lock from a process that ends, however it ends. The folder is made if absent.
-
-    Args:
-        holder: Who else may have the file, for the message.
+def lock_file(path: Path, *, holder: str) -> Iterator[None]:
+    """Holds a file for this process; one that a process held which was killed is free again.
 
     Raises:
-        PneumoError: Another process has it.
-        OSError: The lock cannot be made.
+        PneumoError: It is held already, by what the message calls `holder`.
     """
     from filelock import FileLock, Timeout
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{path}.lock", timeout=0)
     try:
         lock.acquire()
-    except Timeout:
+    except Timeout as error:
         raise PneumoError(
-            f"{path} is in use by {holder}; expected it to be free. Wait for its end, or name another file."
-        ) from None
+            f"{path} is in use by {holder}; expected one at a time. Wait for its end, or name another place."
+        ) from error
     try:
         yield
     finally:

@@ -6,7 +6,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from pneumo_utils.runtime import write_atomically
 BATCH_SIZE = 16
 NUM_READERS = max(2, os.cpu_count() or 1)
 COLUMNS = tuple(field.name for field in fields(Prediction))
-_TEXT = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
+_CODEC = ("utf-8", "surrogateescape")  # names of files may be any bytes
 
 
 def predict_files(
@@ -49,67 +48,63 @@ def predict_files(
 
 def format_answers(predictions: Iterable[Prediction], *, header: bool = True) -> str:
     """Predictions as CSV: `COLUMNS`, one row each; what is None is left empty, warnings stand in one cell."""
-    rows = [COLUMNS] if header else []
-    rows += [(p.to_dict() | {"warnings": " ".join(p.warnings)}).values() for p in predictions]
-    return _format_rows(rows)
+    rows = (p.to_dict() | {"warnings": " ".join(p.warnings)} for p in predictions)
+    return _format_rows(rows, header=header)
 
 
-def _format_rows(rows: Iterable[Iterable]) -> str:
+def _format_rows(rows: Iterable[dict], *, header: bool = True) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
     return stream.getvalue()
 
 
 def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshold: float) -> list[Path]:
-    """The films that lack a row in a file of `append_answers`, by whatever path they were named then.
+    """The films that lack an answer in a file of `append_answers`, by whatever path they were named then.
 
-    A row that was cut short is taken out of the file, and the rows of rejected films, which are asked again:
-    they may have been mended, or were being copied.
+    Out of the file go a row that was cut short, and the rows of films that were rejected: they are asked
+    again, since they may have been mended, or have been copied while they were read.
 
     Raises:
         UsageError: The file holds something else, or answers of another model or threshold.
-        PneumoError: The file cannot be read or written.
+        OSError: The file cannot be read or written.
     """
     places = {find_place(film): film for film in films}
-    if not path.exists():
+    text = path.read_bytes().decode(*_CODEC) if path.exists() else ""
+    if not text:
         return list(places.values())
-    text, rows = _read_rows(path)
-    found = {(row[COLUMNS.index("model")], row[COLUMNS.index("threshold")]) for row in rows}
-    if found - {(model, str(threshold))}:
+    rows = _read_rows(text, path)
+    if {(row["model"], row["threshold"]) for row in rows} - {(model, str(threshold))}:
         raise UsageError(
             f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}, or was "
             "saved by Excel, which rounds numbers; name another file, or remove this one."
         )
-    rejected = {find_place(Path(row[0])) for row in rows if row[COLUMNS.index("status")] == "rejected"}
-    kept = [row for row in rows if find_place(Path(row[0])) not in rejected & places.keys()]
-    if text != (kept_text := _format_rows([COLUMNS, *kept])):
-        with _name_failure(path):
-            write_atomically(path.resolve(), lambda temporary: temporary.write_text(kept_text, **_TEXT))
-    done = {find_place(Path(row[0])) for row in kept}
+    found = [(find_place(Path(row["path"])), row) for row in rows]
+    kept = [(place, row) for place, row in found if row["status"] == "ok" or place not in places]
+    kept_text = _format_rows(row for _, row in kept)
+    if kept_text != text:
+        write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(kept_text.encode(*_CODEC)))
+    done = {place for place, _ in kept}
     return [film for place, film in places.items() if place not in done]
 
 
-def _read_rows(path: Path) -> tuple[str, list[list[str]]]:
-    """The text of a table, and its rows that are whole, without the header."""
+def _read_rows(text: str, path: Path) -> list[dict[str, str]]:
+    """The rows of a table that are whole."""
     try:
-        with path.open(**_TEXT) as file:
-            text = file.read()
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-    except (OSError, csv.Error) as error:
-        raise PneumoError(
-            f"{path} cannot be read as a table of answers ({first_line(error)}). Name another."
-        ) from error
-    is_table = not rows or tuple(rows[0]) == COLUMNS
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error:
+        rows = []
     # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
-    if rows and (not text.endswith("\n") or len(rows[-1]) != len(COLUMNS)):
+    if rows and (not text.endswith("\n") or None in rows[-1].values()):
         rows.pop()
-    is_own = text.startswith(_format_rows(rows)) and all(len(row) == len(COLUMNS) for row in rows)
-    if not (is_table and is_own):
+    if not text.startswith(_format_rows(rows)):
         raise UsageError(
             f"{path} is no table of answers as they are written here (Excel saves it with other signs, and "
             "rounds its numbers); name another file, or remove this one."
         )
-    return text, rows[1:]
+    return rows
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:
@@ -119,24 +114,18 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
         How many were added of each class, "refer" (also counted under its class) and "rejected".
     """
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
-    with _name_failure(path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", **_TEXT) as file:
+        with path.open("ab") as file:
             if file.tell() == 0:
-                file.write(format_answers([]))
+                file.write(format_answers([]).encode(*_CODEC))
             for prediction in predictions:
-                file.write(format_answers([prediction], header=False))
+                file.write(format_answers([prediction], header=False).encode(*_CODEC))
                 file.flush()
                 counts[prediction.label or "rejected"] += 1
                 counts["refer"] += bool(prediction.refer)
-    return counts
-
-
-@contextmanager
-def _name_failure(path: Path):
-    try:
-        yield
     except OSError as error:
         raise PneumoError(
             f"{path} cannot be written ({first_line(error)}). Free space, or name another file."
         ) from error
+    return counts

@@ -42,19 +42,6 @@ def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     for stream in outputs:
         stream.reconfigure(errors="backslashreplace")  # a name may hold what the output cannot show
     try:
-        return _run_command(parser, words)
-    except BrokenPipeError:
-        return 141
-    finally:
-        for stream in outputs:
-            try:
-                stream.flush()
-            except OSError:  # Python would try again at its end, and complain
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _run_command(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
-    try:
         try:
             arguments = parser.parse_args(words)
             arguments.run(arguments)
@@ -65,7 +52,7 @@ def _run_command(parser: argparse.ArgumentParser, words: list[str] | None) -> in
         say(f"{parser.prog}: {error}")
         return error.exit_code
     except BrokenPipeError:
-        raise
+        return 141
     except OSError as error:
         name = f" ({error.filename})" if error.filename else ""
         say(f"{parser.prog}: {first_line(error)}{name}. Check the disk, the path and its rights.")
@@ -73,6 +60,16 @@ def _run_command(parser: argparse.ArgumentParser, words: list[str] | None) -> in
     except KeyboardInterrupt:
         say(f"{parser.prog}: stopped.")
         return 130
+    finally:
+        for stream in outputs:
+            _drop_unwritten(stream)
+
+
+def _drop_unwritten(stream: io.TextIOWrapper) -> None:
+    try:
+        stream.flush()
+    except OSError:  # Python would try again at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(text: str) -> None:
@@ -110,9 +107,7 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     sources = "auto, a source (chestxray2017, pneumoniamnist, synthetic) or a folder"
     add_flag(parser, "data", default="auto", help=sources)
     add_flag(parser, "image_size", type=int, help="height and width of the input, pixels")
-    add_flag(
-        parser, "output_dir", type=name_folder, help="holds checkpoints, plots, build; the project's folder"
-    )
+    add_flag(parser, "output_dir", type=Path, help="holds checkpoints, plots, build; the project's folder")
     text = "machine-readable result on standard output, nothing else there"
     add_flag(parser, "json", action="store_true", help=text)
 
@@ -128,28 +123,17 @@ def name_output(*suffixes: str) -> Callable[[str], Path]:
     """For `type` of a flag: the path of a file to write, refused before anything is computed for it."""
 
     def check(text: str) -> Path:
-        path, found = Path(text), _find_existing(text)
-        is_free = found.is_file() if found == path.absolute() else found.is_dir()
+        path = Path(text).absolute()
+        found = next(place for place in (path, *path.parents) if place.exists())
+        is_free = found.is_file() if found == path else found.is_dir()
         if path.suffix.lower() not in suffixes or not is_free:
             raise UsageError(
                 f"{text} is no place for a result; expected a file that ends in {' or '.join(suffixes)} (no "
                 "folder, pipe or device), in a folder. Name another."
             )
-        return path
+        return Path(text)
 
     return check
-
-
-def name_folder(text: str) -> Path:
-    """For `type` of a flag: the path of a folder to write to, which need not be there."""
-    if not _find_existing(text).is_dir():
-        raise UsageError(f"{text} is no folder; expected one, or a new name in one. Name another.")
-    return Path(text)
-
-
-def _find_existing(text: str) -> Path:
-    path = Path(text).absolute()
-    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def get_folders(arguments: argparse.Namespace) -> Folders:

@@ -28,7 +28,7 @@ def add_commands(commands) -> None:
     )
     text = "the figures on standard output, nothing else there"
     cli.add_flag(audit, "json", action="store_true", help=text)
-    cli.add_flag(audit, "output_dir", type=cli.name_folder, help="where build goes; the project's folder")
+    cli.add_flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
 
     cli.add_command(commands, "course", _run_course, text="run the five lessons in order")
 
@@ -48,8 +48,7 @@ def _download(arguments) -> None:
 
 
 def _show_info(arguments) -> None:
-    from pneumo_utils.config import FAST_IMAGE_SIZE
-    from pneumo_utils.data.dataset import SPLITS
+    from pneumo_utils.config import FAST_IMAGE_SIZE, SPLITS
     from pneumo_utils.data.sources import choose_data, load_split
 
     choice = choose_data(arguments.data)

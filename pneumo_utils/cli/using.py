@@ -151,12 +151,12 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
     from pneumo_utils.runtime import lock_file
 
     place = path.resolve()
-    own_files = {place, Path(f"{place}.lock")}
+    place.parent.mkdir(parents=True, exist_ok=True)
     # Absolute, so that the table can be continued from any folder.
-    paths = [film.absolute() for film in paths if film.resolve() not in own_files]
-    decider = {"model": predictor.checkpoint.model_name, "threshold": predictor.threshold}
+    paths = [film.absolute() for film in paths if film.resolve() not in (place, Path(f"{place}.lock"))]
+    model, threshold = predictor.checkpoint.model_name, predictor.threshold
     with lock_file(place, holder="another `pneumo inference`"):
-        left = choose_unanswered(path, paths, **decider)
+        left = choose_unanswered(path, paths, model=model, threshold=threshold)
         num_done = len(paths) - len(left)
         if num_done:
             cli.say(f"{num_done} of {len(paths)} files have their row in {path} already.")

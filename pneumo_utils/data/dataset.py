@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, SPLITS
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.runtime import write_atomically
 
-SPLITS = ("train", "val", "test")
 COLUMNS = ("images", "labels", "patients", "subtypes", "names", "sizes")  # what is kept of each film
 MAX_IN_MEMORY = 1_000_000_000  # bytes; more films stay in a file, in memory is what is in use
 _BLOCK = 256  # films copied at once

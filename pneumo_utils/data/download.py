@@ -16,8 +16,7 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import SPLITS
+from pneumo_utils.config import CLASS_NAMES, SPLITS
 from pneumo_utils.errors import PneumoError
 
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")

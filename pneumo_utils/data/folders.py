@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import SPLITS
+from pneumo_utils.config import CLASS_NAMES, SPLITS
 from pneumo_utils.data.images import IMAGE_SUFFIXES, START_BYTES, is_image
 from pneumo_utils.errors import PneumoError, first_line
 

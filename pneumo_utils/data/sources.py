@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, Folders, default_folders, is_fast
-from pneumo_utils.data.dataset import SPLITS, XrayDataset, load_cached, make_films, take_films
+from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, is_fast
+from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
 from pneumo_utils.data.splits import choose_films, choose_validation, make_validation_split
