@@ -403,11 +403,11 @@ def test_a_full_disk_behind_standard_output_is_one_sentence(tmp_path, words):
     assert (done.returncode, done.stderr) == (1, expected)
 
 
-@pytest.mark.parametrize("port", ["0", "-1", "99999", "8866.0", "many"])
+@pytest.mark.parametrize("port", ["0", "-1", "99999"])
 def test_a_port_that_is_none_is_refused(monkeypatch, capsys, port):
     monkeypatch.setattr("pneumo_utils.app.jupyter.serve", None)
     assert cli.main(["app", "--port", port]) == 2
-    assert f"The port is {port}; expected a whole number of 1 to 65535." in capsys.readouterr().err
+    assert f"The port is {port}; expected 1 to 65535." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ from pneumo_utils import __version__
 from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError, UsageError, first_line
 
-PAGES = (".html", ".htm")
-
 
 def main(words: list[str] | None = None) -> int:
     """Runs one command; `words` are those after `pneumo`, of the process if None. Returns the exit code."""
@@ -112,24 +110,17 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "json", action="store_true", help=text)
 
 
-def read_port(text: str) -> int:
-    """The number of a port, for `type` of a flag."""
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
-        raise UsageError(f"The port is {text}; expected a whole number of 1 to 65535.")
-    return int(text)
-
-
-def name_output(*suffixes: str) -> Callable[[str], Path]:
+def name_output(suffix: str) -> Callable[[str], Path]:
     """For `type` of a flag: the path of a file to write, refused before anything is computed for it."""
 
     def check(text: str) -> Path:
         path = Path(text).absolute()
         found = next(place for place in (path, *path.parents) if place.exists())
         is_free = found.is_file() if found == path else found.is_dir()
-        if path.suffix.lower() not in suffixes or not is_free:
+        if path.suffix.lower() != suffix or not is_free:
             raise UsageError(
-                f"{text} is no place for a result; expected a file that ends in {' or '.join(suffixes)} (no "
-                "folder, pipe or device), in a folder. Name another."
+                f"{text} is no place for a result; expected a file that ends in {suffix} (no folder, pipe or "
+                "device), in a folder. Name another."
             )
         return Path(text)
 

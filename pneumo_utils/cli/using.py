@@ -6,13 +6,6 @@ from pathlib import Path
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError, UsageError
 
-ENGINE_HELP = (
-    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each "
-    "machine of it needs this package and sees the films under the same path"
-)
-NUM_SAID = 5
-"""Warnings that are said; the results file has all."""
-
 
 def add_commands(commands) -> None:
     """Adds the commands of this module."""
@@ -21,7 +14,7 @@ def add_commands(commands) -> None:
     text = "val if left out; a folder without splits is always judged whole"
     cli.add_flag(parser, "split", choices=("train", "val", "test"), help=text)
     text = "also write one page with figures, failures and pictures"
-    cli.add_flag(parser, "report", type=cli.name_output(*cli.PAGES), help=text)
+    cli.add_flag(parser, "report", type=cli.name_output(".html"), help=text)
     cli.add_flag(parser, "against", nargs="+", default=[], help="other models that the page compares with it")
     cli.add_data_flags(parser)
 
@@ -38,10 +31,11 @@ def add_commands(commands) -> None:
     cli.add_flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
     text = "a table of answers; if it is there, films it lacks or has rejected are added"
     cli.add_flag(parser, "csv", type=cli.name_output(".csv"), help=text)
-    cli.add_flag(parser, "engine", choices=("local", "ray"), default="local", help=ENGINE_HELP)
+    text = "local: this process; ray: the Ray cluster at RAY_ADDRESS, else all CPUs of this machine"
+    cli.add_flag(parser, "engine", choices=("local", "ray"), default="local", help=text)
 
     parser = cli.add_command(commands, "app", _serve, text="show the upload panel as a page")
-    cli.add_flag(parser, "port", type=cli.read_port, default=8866, help="of the page, on this computer alone")
+    cli.add_flag(parser, "port", type=int, default=8866, help="of the page, on this computer alone")
     cli.add_flag(parser, "no_browser", action="store_true", help="do not open the page")
 
 
@@ -97,10 +91,8 @@ def _survey(folder: Path) -> dict[str, str]:
     films = list_films(folder)
     warnings = survey_films((film.path for film in films), folder=folder)
     cli.say(f"{len(warnings)} of {len(films)} films differ from the training films in size, shape or tones.")
-    for name, text in list(warnings.items())[:NUM_SAID]:
+    for name, text in list(warnings.items())[:5]:  # the results file has them all
         cli.say(f"  {name}: {text}")
-    if len(warnings) > NUM_SAID:
-        cli.say("  ... and so on; the results file has them all.")
     return warnings
 
 
@@ -170,6 +162,8 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
 
 
 def _serve(arguments) -> None:
+    if not 1 <= arguments.port <= 65535:
+        raise UsageError(f"The port is {arguments.port}; expected 1 to 65535.")
     from pneumo_utils.app.jupyter import serve
 
     serve(port=arguments.port, open_browser=not arguments.no_browser)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -14,9 +13,6 @@ from PIL import Image
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError, PneumoError, first_line
 from pneumo_utils.models.shipped import load_halves, open_session
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 WEIGHTS = Path(__file__).parent / "weights"
 INPUT_SIZE = 64
@@ -127,11 +123,11 @@ class FilmKindModel:
     """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`.
 
     Attributes:
-        session: Maps the views of pictures, float32 (B, 2, 64, 64), to logits of the kinds, (B, K).
+        session: Of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K).
         reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
     """
 
-    session: "InferenceSession"
+    session: object
     reject_below: float
     warn_below: float
 
