@@ -8,6 +8,7 @@ from pneumo_utils.errors import UsageError
 
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")
 """Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
+SPLITS = ("train", "val", "test")
 
 CLASS_COLOURS = ("#0072B2", "#D55E00")
 """Blue for NORMAL, vermilion for PNEUMONIA, of Okabe and Ito's palette for colour-blind readers."""

@@ -22,6 +22,9 @@ class ImageError(PneumoError):
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says, cut to one line; its type where it says nothing."""
-    lines = str(error).splitlines()
+    """What the system or another library says, cut to one line; the error's type where it says nothing.
+
+    Of an OSError it is the reason alone: the sentence around it names the file.
+    """
+    lines = str(getattr(error, "strerror", None) or error).splitlines()
     return lines[0][:160] if lines else type(error).__name__

@@ -11,7 +11,8 @@ import random
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -131,6 +132,28 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_file(path: Path, *, holder: str) -> Iterator[None]:
+    """Holds a file for this process; one that a process held which was killed is free again.
+
+    Raises:
+        PneumoError: It is held already, by what the message calls `holder`.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise PneumoError(
+            f"{path} is in use by {holder}; expected one at a time. Wait for its end, or name another place."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_leftovers(path: Path) -> None:

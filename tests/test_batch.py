@@ -6,15 +6,18 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_checkpoint, make_chest_film, make_prediction, run_pneumo
 from PIL import Image
 
-from pneumo_utils.app.batch import COLUMNS, append_answers, format_answers, predict_files, read_answered
+from pneumo_utils.app.batch import COLUMNS, append_answers, choose_unanswered, format_answers, predict_files
 from pneumo_utils.app.predictor import Predictor
+from pneumo_utils.cli import main
 from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.runtime import lock_file
 
 MODEL = {"model": "net", "threshold": 0.25}
 """Of `make_prediction`."""
@@ -34,6 +37,11 @@ def film_paths(tmp_path):
     paths[2].write_bytes(b"")
     paths[4].write_text("<html></html>")
     return paths
+
+
+def list_left(path, names, **other) -> list[str]:
+    """The names of films that a table lacks."""
+    return [str(film) for film in choose_unanswered(path, map(Path, names), **MODEL | other)]
 
 
 def get_probs(answers) -> list[float]:
@@ -150,7 +158,10 @@ def test_rows_are_added_and_counted(tmp_path):
     second = append_answers(path, [make_prediction("c", prob=None, refer=None)])
     assert second == {"NORMAL": 0, "PNEUMONIA": 0, "refer": 0, "rejected": 1}
     assert path.read_text().count("path,status") == 1
-    assert read_answered(path, **MODEL) == {"a", "b", "c"}
+    assert list_left(path, "abcd") == ["c", "d"]  # what was rejected is asked again
+    assert path.read_text() == format_answers(
+        [make_prediction("a"), make_prediction("b", prob=0.1, refer=True)]
+    )
 
 
 def test_a_row_is_there_as_soon_as_it_is_answered(tmp_path):
@@ -174,16 +185,16 @@ def test_cut_at_any_byte_the_file_keeps_its_whole_rows_and_no_other(tmp_path):
     for length in range(ends[0], len(content) + 1):
         path.write_bytes(content[:length])
         whole = sum(end <= length for end in ends[1:])
-        assert read_answered(path, **MODEL) == set(names[:whole])
+        assert list_left(path, names) == names[whole:]
         assert path.read_bytes() == content[: ends[whole]]
 
 
 def test_a_header_cut_short_starts_anew(tmp_path):
     path = tmp_path / "out.csv"
     path.write_text("")
-    assert read_answered(path, **MODEL) == set()
+    assert list_left(path, "a") == ["a"]
     append_answers(path, [make_prediction("a")])
-    assert read_answered(path, **MODEL) == {"a"}
+    assert list_left(path, "a") == []
 
 
 @pytest.mark.parametrize("other", [{"model": "another"}, {"threshold": 0.5}])
@@ -191,7 +202,7 @@ def test_answers_of_another_model_or_threshold_are_refused(tmp_path, other):
     path = tmp_path / "out.csv"
     append_answers(path, [make_prediction("a")])
     with pytest.raises(UsageError, match="another model or threshold"):
-        read_answered(path, **MODEL | other)
+        list_left(path, "a", **other)
 
 
 @pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x00\xff\xfe", b"just text"])
@@ -199,16 +210,99 @@ def test_other_files_are_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="no table of answers"):
-        read_answered(path, **MODEL)
+        list_left(path, "a")
     assert path.read_bytes() == content
+
+
+OURS = format_answers([make_prediction("a", threshold=1 / 3), make_prediction("b", threshold=1 / 3)])
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        "\ufeff" + OURS,  # "CSV UTF-8"
+        OURS.replace(",", ";").replace("0.", "0,"),  # where the decimal sign is a comma
+        OURS.replace("\n", "\r\n").replace("False", "FALSE"),  # plain "CSV"
+        OURS.replace("0.3333333333333333", "0.333333333"),
+        OURS.replace(",somewhere,,,0.5\nb", "\nb"),  # a row whose last cells were deleted
+    ],
+)
+def test_a_table_that_excel_has_saved_again_is_refused_by_that_name_and_left_alone(tmp_path, saved):
+    path = tmp_path / "out.csv"
+    path.write_text(OURS, newline="")
+    assert list_left(path, "abc", threshold=1 / 3) == ["c"]
+    path.write_text(saved, encoding="utf-8", newline="")
+    with pytest.raises(UsageError, match="Excel"):
+        list_left(path, "abc", threshold=1 / 3)
+    assert path.read_bytes() == saved.encode()
+
+
+def ask_for_table(path, *films, code: int = 0) -> list[dict]:
+    """The rows of a table after the command has added to it."""
+    assert main(["inference", *map(str, films), "--shipped", "--csv", str(path)]) == code
+    return read_rows(path)
+
+
+def test_one_folder_by_three_paths_has_each_film_once_in_this_run_and_the_next(tmp_path, monkeypatch):
+    folder, table = tmp_path / "films", tmp_path / "out.csv"
+    folder.mkdir()
+    for seed in range(3):
+        Image.fromarray(make_chest_film(seed, shape=(160, 200))).save(folder / f"{seed}.png")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    ways = ["link", folder, "films", Path("films") / ".." / "link"]
+    for asked in (ways[:1], ways[1:], ways, [folder / "0.png", "films/0.png", "link/0.png"]):
+        assert [row["path"] for row in ask_for_table(table, *asked)] == [
+            str(tmp_path / "link" / f"{seed}.png") for seed in range(3)
+        ]
+    # A name that means another film in another folder is another row.
+    (tmp_path / "elsewhere").mkdir()
+    Image.fromarray(make_chest_film(9, shape=(160, 200))).save(tmp_path / "elsewhere" / "0.png")
+    for place, count in ((folder, 3), (tmp_path / "elsewhere", 4)):
+        monkeypatch.chdir(place)
+        assert len(ask_for_table(table, "0.png")) == count
+
+
+def test_a_film_that_was_rejected_is_asked_again_and_has_one_row(tmp_path, film_paths, capsys):
+    table, torn = tmp_path / "out.csv", film_paths[2]
+    for _ in range(2):
+        rows = ask_for_table(table, *film_paths)
+        assert sorted(row["path"] for row in rows) == sorted(map(str, film_paths))
+        assert [row["path"] for row in rows if row["status"] == "rejected"] == [str(torn), str(film_paths[4])]
+    assert "5 of 7 files have their row" in capsys.readouterr().err
+    torn.write_bytes(film_paths[0].read_bytes())
+    rows = ask_for_table(table, torn)  # the rejected film that is not asked for keeps its row
+    assert len(rows) == 7 and [row["path"] for row in rows if row["reason"]] == [str(film_paths[4])]
+
+
+def test_films_of_which_none_is_answered_are_a_failure_and_one_answer_is_none(tmp_path, film_paths, capsys):
+    table, bad = tmp_path / "out.csv", film_paths[2]
+    ask_for_table(table, bad, film_paths[4], code=1)
+    assert "No film could be answered" in capsys.readouterr().err
+    ask_for_table(table, bad, film_paths[0])
+    ask_for_table(table, bad, film_paths[0])  # it has its row already
+    for flags in ([], ["--json"]):
+        assert main(["inference", str(bad), "--shipped", *flags]) == 1
+        assert main(["inference", str(bad), str(film_paths[0]), "--shipped", *flags]) == 0
+
+
+def test_a_table_that_another_process_writes_is_in_use_until_it_ends(tmp_path, film_paths, capsys):
+    table = tmp_path / "out.csv"
+    with lock_file(table, holder="another"):
+        assert main(["inference", str(film_paths[0]), "--shipped", "--csv", str(table)]) == 1
+        said = capsys.readouterr().err
+        assert f"{table} is in use by another `pneumo inference`" in said and not table.exists()
+    assert len(ask_for_table(table, *film_paths[:2])) == 2
+    # Named by a shell's `folder/*`, neither the table nor its lock is a film.
+    assert len(ask_for_table(table, *film_paths[:2], table, f"{table}.lock")) == 2
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(PneumoError, match="cannot be written"):
         append_answers(tmp_path / "file" / "out.csv", [make_prediction("a")])
-    with pytest.raises(PneumoError, match="cannot be read"):
-        read_answered(tmp_path, **MODEL)
+    with pytest.raises(OSError):
+        list_left(tmp_path, "a")
 
 
 def test_the_columns_end_with_a_number():

@@ -1,11 +1,13 @@
 """The commands as a user types them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +22,8 @@ from tools.ship import save_shipped
 
 MODEL = "cnn_baseline"
 PATH = "checkpoints/best_model_cnn_baseline.pth"
+
+BUFFERED = {"PYTHONUNBUFFERED": ""}
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +311,7 @@ def test_the_packages_model_is_taken_only_without_ones_own_or_if_asked_for(
     ask = ["inference", "--model", MODEL, "--image_path", str(film), "--json"]
 
     def get_threshold(*flags):
-        assert cli.main([*ask, *flags]) == 0
+        assert cli.main([*ask, *flags]) == 1  # the film is too small to be answered
         return json.loads(capsys.readouterr().out)["threshold"]
 
     assert get_threshold() == 0.25
@@ -355,3 +359,95 @@ def test_training_on_real_films_learns(tmp_path):
     assert json.loads(done.stdout)["val"]["auroc"] > 0.9
     evaluated = run_pneumo("eval", "--model", MODEL, "--data", REAL_FILMS, "--json", cwd=tmp_path)
     assert json.loads(evaluated.stdout)["auroc"] > 0.9
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+@pytest.mark.parametrize("flags", [[], ["--json"], ["--csv", "out.csv"]])
+@pytest.mark.system
+def test_names_that_an_output_cannot_show_are_escaped_and_the_films_after_them_answered(
+    tmp_path, encoding, flags
+):
+    odd = [b"\xff\xfe.png", "\u80ba.png".encode(), b"z.png"]  # no text, a sign that cp1252 lacks, plain
+    for name in odd:
+        Image.fromarray(make_chest_film(1)).save(tmp_path / os.fsdecode(name))
+    (tmp_path / os.fsdecode(b"\xfd.txt")).touch()  # named on standard error
+    done = run_pneumo("inference", ".", "--shipped", *flags, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0 and "Left out" in done.stderr and "Traceback" not in done.stderr
+    table = tmp_path / "out.csv"
+    answers = table.read_bytes().splitlines()[1:] if table.exists() else done.stdout.splitlines()
+    assert len(answers) == 3
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("words", ["inference . . --shipped", "inference . --shipped --json", "--help"])
+def test_a_reader_that_goes_away_ends_the_command_in_silence(tmp_path, words):
+    for i in range(3):
+        Image.fromarray(make_chest_film(i)).save(tmp_path / f"{i}.png")
+    command = [sys.executable, "-m", "pneumo_utils", *words.split()]
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | BUFFERED}
+    with subprocess.Popen(command, cwd=tmp_path, **settings) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b"" and process.wait() == 141
+
+
+@pytest.mark.system
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["inference film.png --shipped", "--help"])
+def test_a_full_disk_behind_standard_output_is_one_sentence(tmp_path, words):
+    Image.fromarray(make_chest_film(1)).save(tmp_path / "film.png")
+    command = [sys.executable, "-m", "pneumo_utils", *words.split()]
+    with open("/dev/full", "w") as full:
+        settings = {"stdout": full, "stderr": subprocess.PIPE, "env": os.environ | BUFFERED}
+        done = subprocess.run(command, cwd=tmp_path, text=True, **settings)
+    expected = "pneumo: No space left on device. Check the disk, the path and its rights.\n"
+    assert (done.returncode, done.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "99999"])
+def test_a_port_that_is_none_is_refused(monkeypatch, capsys, port):
+    monkeypatch.setattr("pneumo_utils.app.jupyter.serve", None)
+    assert cli.main(["app", "--port", port]) == 2
+    assert f"The port is {port}; expected 1 to 65535." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --epochs 0",
+        "train --batch_size 1",
+        "train --lr nan",
+        "train --mixup -1",
+        "train --seed -1",
+        "lr --steps 9",
+        "data download pneumoniamnist --image_size 65",
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused(folders, monkeypatch, capsys, words):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    model = [] if words.startswith("data") else ["--model", MODEL, "--data", "synthetic"]
+    assert cli.main([*words.split(), *model]) == 2
+    assert "; expected " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "suffix"),
+    [
+        (f"export --model {MODEL} --output", ".onnx"),
+        (f"eval --model {MODEL} --report", ".html"),
+        ("data audit films --html", ".html"),
+        ("inference films --csv", ".csv"),
+    ],
+)
+def test_a_place_where_no_result_can_be_written_is_refused_by_the_name_that_was_typed(
+    tmp_path, monkeypatch, capsys, words, suffix
+):
+    monkeypatch.chdir(tmp_path)
+    Path(f"folder{suffix}").mkdir()
+    Path("file").touch()
+    Path(f"device{suffix}").symlink_to("/dev/null")
+    os.mkfifo(f"pipe{suffix}")
+    places = [f"{kind}{suffix}" for kind in ("folder", "device", "pipe", "file/new", "file/deep/new")]
+    for place in (*places, "folder.other", "/dev/stdout", "/dev/full", "."):
+        assert cli.main([*words.split(), place]) == 2
+        assert f"pneumo: {place} is no place for a result; expected a file" in capsys.readouterr().err
+    assert not Path("new").exists()

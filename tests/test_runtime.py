@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from pneumo_utils.data.splits import choose_films
+from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.models.checkpoint import load_tensors
 from pneumo_utils.runtime import (
     get_random_state,
     get_versions,
+    lock_file,
     set_random_state,
     set_seed,
     show_banner,
@@ -65,6 +67,43 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     with pytest.raises(OSError, match="no space left"):
         write_atomically(path, fail)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.system
+def test_a_lock_is_refused_while_it_is_held_and_free_once_its_process_was_killed(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    hold = "import sys, time; from pathlib import Path; from pneumo_utils.runtime import lock_file\n"
+    hold += "with lock_file(Path(sys.argv[1]), holder='x'): print(1, flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", hold, path], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with (
+            pytest.raises(PneumoError, match="is in use by a second run; "),
+            lock_file(path, holder="a second run"),
+        ):
+            pass
+        process.kill()
+    for _ in range(2):
+        with lock_file(path, holder="a second run"):
+            pass
+
+
+def test_a_lock_that_cannot_be_made_is_an_error_of_the_system(tmp_path):
+    (tmp_path / "table.csv.lock").mkdir()
+    with pytest.raises(OSError), lock_file(tmp_path / "table.csv", holder="a second run"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(2, "No such file", "a.png"), "No such file"),
+        (OSError("cannot identify it\nat all"), "cannot identify it"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_an_error_of_the_system_is_worded_without_its_number_and_never_as_none(error, expected):
+    assert first_line(error) == expected
 
 
 def test_versions_are_those_installed():

@@ -1,13 +1,18 @@
 """Models that come with the package: half precision, their files, and when they are taken."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_checkpoint
+from conftest import make_checkpoint, make_chest_film
+from PIL import Image
 from safetensors.torch import load_file
 
 from pneumo_utils.errors import PneumoError, UsageError
@@ -209,3 +214,19 @@ def test_the_page_of_a_shipped_model_shows_its_figures(name):
     assert row == f"{test['accuracy']:.3f} ({low:.3f} to {high:.3f})"
     counts = test["confusion"]
     assert test["accuracy"] == pytest.approx((counts["tn"] + counts["tp"]) / np.sum(list(counts.values())))
+
+
+@pytest.mark.system
+def test_an_answer_leaves_nothing_at_home_and_looks_for_no_server(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    Image.fromarray(make_chest_film(1)).save(tmp_path / "film.png")
+    hidden = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    settings = {name: value for name, value in os.environ.items() if name not in hidden} | {"HOME": str(home)}
+    command = [sys.executable, "-m", "pneumo_utils", "inference", "film.png", "--shipped"]
+    trace = tmp_path / "trace"
+    if shutil.which("strace"):
+        command = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace), *command]
+    subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True)
+    assert list(home.rglob("*")) == []
+    assert not trace.exists() or trace.read_text() == ""

@@ -6,18 +6,18 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from pneumo_utils.app.predictor import Prediction, Predictor
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.data.folders import find_place
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.runtime import write_atomically
 
 BATCH_SIZE = 16
 NUM_READERS = max(2, os.cpu_count() or 1)
 COLUMNS = tuple(field.name for field in fields(Prediction))
-_TEXT = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # names of files may be any bytes
+_CODEC = ("utf-8", "surrogateescape")  # names of files may be any bytes
 
 
 def predict_files(
@@ -48,46 +48,63 @@ def predict_files(
 
 def format_answers(predictions: Iterable[Prediction], *, header: bool = True) -> str:
     """Predictions as CSV: `COLUMNS`, one row each; what is None is left empty, warnings stand in one cell."""
-    rows = [COLUMNS] if header else []
-    rows += [(p.to_dict() | {"warnings": " ".join(p.warnings)}).values() for p in predictions]
-    return _format_rows(rows)
+    rows = (p.to_dict() | {"warnings": " ".join(p.warnings)} for p in predictions)
+    return _format_rows(rows, header=header)
 
 
-def _format_rows(rows: Iterable[Iterable]) -> str:
+def _format_rows(rows: Iterable[dict], *, header: bool = True) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    writer = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
     return stream.getvalue()
 
 
-def read_answered(path: Path, *, model: str, threshold: float) -> set[str]:
-    """The films that a file of `append_answers` has rows for, if any; a row that was cut short is taken out.
+def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshold: float) -> list[Path]:
+    """The films that lack an answer in a file of `append_answers`, by whatever path they were named then.
+
+    Out of the file go a row that was cut short, and the rows of films that were rejected: they are asked
+    again, since they may have been mended, or have been copied while they were read.
 
     Raises:
         UsageError: The file holds something else, or answers of another model or threshold.
-        PneumoError: The file cannot be read or written.
+        OSError: The file cannot be read or written.
     """
-    if not path.exists():
-        return set()
-    try:
-        with path.open(**_TEXT) as file:
-            text = file.read()
-        rows = list(csv.reader(io.StringIO(text, newline="")))
-    except (OSError, csv.Error) as error:
-        raise PneumoError(f"{path} cannot be read as a table of answers ({error}). Name another.") from error
-    if rows and tuple(rows[0]) != COLUMNS:
-        raise UsageError(f"{path} is no table of answers; name another file, or remove this one.")
-    # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
-    if rows and (not text.endswith("\n") or len(rows[-1]) != len(COLUMNS)):
-        rows.pop()
-        with _name_failure(path):
-            write_atomically(path, lambda temporary: temporary.write_text(_format_rows(rows), **_TEXT))
-    found = {(row[COLUMNS.index("model")], row[COLUMNS.index("threshold")]) for row in rows[1:]}
-    if found - {(model, str(threshold))}:
+    places = {find_place(film): film for film in films}
+    text = path.read_bytes().decode(*_CODEC) if path.exists() else ""
+    if not text:
+        return list(places.values())
+    rows = _read_rows(text, path)
+    if {(row["model"], row["threshold"]) for row in rows} - {(model, str(threshold))}:
         raise UsageError(
-            f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}; name "
-            "another file, or remove this one."
+            f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}, or was "
+            "saved by Excel, which rounds numbers; name another file, or remove this one."
         )
-    return {row[0] for row in rows[1:]}
+    found = [(find_place(Path(row["path"])), row) for row in rows]
+    kept = [(place, row) for place, row in found if row["status"] == "ok" or place not in places]
+    kept_text = _format_rows(row for _, row in kept)
+    if kept_text != text:
+        write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(kept_text.encode(*_CODEC)))
+    done = {place for place, _ in kept}
+    return [film for place, film in places.items() if place not in done]
+
+
+def _read_rows(text: str, path: Path) -> list[dict[str, str]]:
+    """The rows of a table that are whole."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error:
+        rows = []
+    # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
+    if rows and (not text.endswith("\n") or None in rows[-1].values()):
+        rows.pop()
+    if not text.startswith(_format_rows(rows)):
+        raise UsageError(
+            f"{path} is no table of answers as they are written here (Excel saves it with other signs, and "
+            "rounds its numbers); name another file, or remove this one."
+        )
+    return rows
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:
@@ -97,22 +114,18 @@ def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, i
         How many were added of each class, "refer" (also counted under its class) and "rejected".
     """
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
-    with _name_failure(path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", **_TEXT) as file:
+        with path.open("ab") as file:
             if file.tell() == 0:
-                file.write(format_answers([]))
+                file.write(format_answers([]).encode(*_CODEC))
             for prediction in predictions:
-                file.write(format_answers([prediction], header=False))
+                file.write(format_answers([prediction], header=False).encode(*_CODEC))
                 file.flush()
                 counts[prediction.label or "rejected"] += 1
                 counts["refer"] += bool(prediction.refer)
-    return counts
-
-
-@contextmanager
-def _name_failure(path: Path):
-    try:
-        yield
     except OSError as error:
-        raise PneumoError(f"{path} cannot be written ({error}). Free space, or name another file.") from error
+        raise PneumoError(
+            f"{path} cannot be written ({first_line(error)}). Free space, or name another file."
+        ) from error
+    return counts

@@ -1,11 +1,11 @@
 """Batch inference beyond one machine: what `batch.predict_files` does, shared out by Ray Data.
 
-An actor, one a CPU, answers a few batches a task. All travels as JSON, which keeps every name as it is.
+An actor, one a CPU, answers a few batches a task. All travels as bytes, which keep every name as it is.
 """
 
-import json
 import logging
 import os
+import pickle
 import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,13 +49,11 @@ class FilmActor:
 
         self.predictor = Predictor(ray.get(checkpoint))
 
-    def __call__(self, row: dict[str, str]) -> dict[str, str]:
-        """One task: {"paths": JSON} to {"report": JSON}."""
-        paths = [Path(path) for path in json.loads(row["paths"])]
-        answers = list(predict_files(self.predictor, paths, num_readers=1))
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        """One task: {"paths": pickled} to {"report": pickled}."""
+        answers = list(predict_files(self.predictor, pickle.loads(row["paths"]), num_readers=1))
         unseen = [answer.path for answer in answers if not os.path.exists(answer.path)]
-        values = [answer.to_dict() for answer in answers]
-        return {"report": json.dumps({"machine": platform.node(), "unseen": unseen, "answers": values})}
+        return {"report": pickle.dumps((platform.node(), unseen, answers))}
 
 
 def _answer_tasks(ray, predictor: Predictor, tasks: list[list[Path]]) -> Iterator[Prediction]:
@@ -76,7 +74,7 @@ def _answer_tasks(ray, predictor: Predictor, tasks: list[list[Path]]) -> Iterato
 def _plan(ray, checkpoint, tasks: list[list[Path]]):
     """The dataset of reports, a row a task, in order; nothing runs before its rows are asked for."""
     num_actors = min(len(tasks), max(1, int(ray.cluster_resources().get("CPU", 1))))
-    rows = [{"paths": json.dumps([os.path.abspath(path) for path in paths])} for paths in tasks]
+    rows = [{"paths": pickle.dumps([path.absolute() for path in paths])} for paths in tasks]
     pool = ray.data.ActorPoolStrategy(size=num_actors)
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         FilmActor, fn_constructor_args=[checkpoint], num_cpus=1, compute=pool
@@ -86,16 +84,16 @@ def _plan(ray, checkpoint, tasks: list[list[Path]]):
     return dataset
 
 
-def _read_report(report: str) -> list[Prediction]:
-    content = json.loads(report)
-    for path in content["unseen"]:
+def _read_report(report: bytes) -> list[Prediction]:
+    machine, unseen, answers = pickle.loads(report)
+    for path in unseen:
         if os.path.exists(path):  # else it was taken away since it was listed, and its row says so
             raise PneumoError(
-                f"{path} is seen here but not on {content['machine']}, which was to read it; expected films "
+                f"{path} is seen here but not on {machine}, which was to read it; expected films "
                 "on storage that all machines of the cluster share under the same path. Move them there, or "
                 "use --engine local."
             )
-    return [Prediction(**values) for values in content["answers"]]
+    return answers
 
 
 @contextmanager

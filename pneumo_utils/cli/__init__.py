@@ -5,12 +5,15 @@ standard output, everything else to standard error.
 """
 
 import argparse
+import io
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pneumo_utils import __version__
 from pneumo_utils.config import Folders, default_folders
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 
 
 def main(words: list[str] | None = None) -> int:
@@ -30,22 +33,41 @@ def main(words: list[str] | None = None) -> int:
 def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     """Calls what the chosen command has set as `run`, and says in one sentence what a user can mend.
 
-    Returns the exit code: 0, 1 (the run failed), 2 (the request cannot be met) or 130 (stopped by hand).
+    Returns the exit code: 0, 1 (the run failed), 2 (the request cannot be met), 130 (stopped by hand) or
+    141 (whoever read the output has gone, as `head` does).
     """
-    arguments = parser.parse_args(words)
+    outputs = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    for stream in outputs:
+        stream.reconfigure(errors="backslashreplace")  # a name may hold what the output cannot show
     try:
-        arguments.run(arguments)
+        try:
+            arguments = parser.parse_args(words)
+            arguments.run(arguments)
+        finally:
+            print(end="", flush=True)  # an output that cannot be written fails here
         return 0
     except PneumoError as error:
         say(f"{parser.prog}: {error}")
         return error.exit_code
+    except BrokenPipeError:
+        return 141
     except OSError as error:
-        reason = error.strerror or error
-        say(f"{parser.prog}: {reason} ({error.filename}). Check the disk, the path and its rights.")
+        name = f" ({error.filename})" if error.filename else ""
+        say(f"{parser.prog}: {first_line(error)}{name}. Check the disk, the path and its rights.")
         return 1
     except KeyboardInterrupt:
         say(f"{parser.prog}: stopped.")
         return 130
+    finally:
+        for stream in outputs:
+            _drop_unwritten(stream)
+
+
+def _drop_unwritten(stream: io.TextIOWrapper) -> None:
+    try:
+        stream.flush()
+    except OSError:  # Python would try again at its end, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(text: str) -> None:
@@ -86,6 +108,23 @@ def add_data_flags(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "output_dir", type=Path, help="holds checkpoints, plots, build; the project's folder")
     text = "machine-readable result on standard output, nothing else there"
     add_flag(parser, "json", action="store_true", help=text)
+
+
+def name_output(suffix: str) -> Callable[[str], Path]:
+    """For `type` of a flag: the path of a file to write, refused before anything is computed for it."""
+
+    def check(text: str) -> Path:
+        path = Path(text).absolute()
+        found = next(place for place in (path, *path.parents) if place.exists())
+        is_free = found.is_file() if found == path else found.is_dir()
+        if path.suffix.lower() != suffix or not is_free:
+            raise UsageError(
+                f"{text} is no place for a result; expected a file that ends in {suffix} (no folder, pipe or "
+                "device), in a folder. Name another."
+            )
+        return Path(text)
+
+    return check
 
 
 def get_folders(arguments: argparse.Namespace) -> Folders:

@@ -23,7 +23,7 @@ def add_commands(commands) -> None:
     text = "what to know of a folder of films: leaks, repeats, damage, and what gives the label away"
     audit = cli.add_command(actions, "audit", _audit, text=text)
     audit.add_argument("folder", type=Path, help="holds NORMAL and PNEUMONIA, or train, val, test with these")
-    cli.add_flag(audit, "html", type=Path, help="where the page goes; build/audit.html if left out")
+    cli.add_flag(audit, "html", type=cli.name_output(".html"), help="the page; build/audit.html if left out")
     text = "the figures on standard output, nothing else there"
     cli.add_flag(audit, "json", action="store_true", help=text)
     cli.add_flag(audit, "output_dir", type=Path, help="where build goes; the project's folder")
@@ -46,8 +46,7 @@ def _download(arguments) -> None:
 
 
 def _show_info(arguments) -> None:
-    from pneumo_utils.config import FAST_IMAGE_SIZE
-    from pneumo_utils.data.dataset import SPLITS
+    from pneumo_utils.config import FAST_IMAGE_SIZE, SPLITS
     from pneumo_utils.data.sources import choose_data, load_split
 
     choice = choose_data(arguments.data)

@@ -4,14 +4,7 @@ import json
 from pathlib import Path
 
 from pneumo_utils import cli
-from pneumo_utils.errors import UsageError
-
-ENGINE_HELP = (
-    "local: this process; ray: all CPUs of the Ray cluster at RAY_ADDRESS, else of this machine; each "
-    "machine of it needs this package and sees the films under the same path"
-)
-NUM_SAID = 5
-"""Warnings that are said; the results file has all."""
+from pneumo_utils.errors import PneumoError, UsageError
 
 
 def add_commands(commands) -> None:
@@ -20,14 +13,15 @@ def add_commands(commands) -> None:
     cli.add_checkpoint_flags(parser, required=True)
     text = "val if left out; a folder without splits is always judged whole"
     cli.add_flag(parser, "split", choices=("train", "val", "test"), help=text)
-    cli.add_flag(parser, "report", type=Path, help="also write one page with figures, failures and pictures")
+    text = "also write one page with figures, failures and pictures"
+    cli.add_flag(parser, "report", type=cli.name_output(".html"), help=text)
     cli.add_flag(parser, "against", nargs="+", default=[], help="other models that the page compares with it")
     cli.add_data_flags(parser)
 
     parser = cli.add_command(commands, "export", _export, text="write a trained model as one file")
     cli.add_checkpoint_flags(parser, required=True)
     cli.add_flag(parser, "format", choices=("onnx",), default="onnx", help="onnx if left out")
-    cli.add_flag(parser, "output", type=Path, required=True, help="the file, FILE.onnx")
+    cli.add_flag(parser, "output", type=cli.name_output(".onnx"), required=True, help="FILE.onnx")
 
     parser = cli.add_command(commands, "inference", _answer, text="answer for films")
     parser.add_argument("films", nargs="*", type=Path, help="files and folders of them")
@@ -35,9 +29,10 @@ def add_commands(commands) -> None:
     cli.add_flag(parser, "image_path", nargs="+", default=[], type=Path, help="the same as FILMS")
     cli.add_flag(parser, "screening", action="store_true", help="the threshold that misses few pneumonias")
     cli.add_flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
-    text = "a table of answers; if it is there, films it lacks are added"
-    cli.add_flag(parser, "csv", type=Path, help=text)
-    cli.add_flag(parser, "engine", choices=("local", "ray"), default="local", help=ENGINE_HELP)
+    text = "a table of answers; if it is there, films it lacks or has rejected are added"
+    cli.add_flag(parser, "csv", type=cli.name_output(".csv"), help=text)
+    text = "local: this process; ray: the Ray cluster at RAY_ADDRESS, else all CPUs of this machine"
+    cli.add_flag(parser, "engine", choices=("local", "ray"), default="local", help=text)
 
     parser = cli.add_command(commands, "app", _serve, text="show the upload panel as a page")
     cli.add_flag(parser, "port", type=int, default=8866, help="of the page, on this computer alone")
@@ -96,10 +91,8 @@ def _survey(folder: Path) -> dict[str, str]:
     films = list_films(folder)
     warnings = survey_films((film.path for film in films), folder=folder)
     cli.say(f"{len(warnings)} of {len(films)} films differ from the training films in size, shape or tones.")
-    for name, text in list(warnings.items())[:NUM_SAID]:
+    for name, text in list(warnings.items())[:5]:  # the results file has them all
         cli.say(f"  {name}: {text}")
-    if len(warnings) > NUM_SAID:
-        cli.say("  ... and so on; the results file has them all.")
     return warnings
 
 
@@ -132,31 +125,45 @@ def _answer(arguments) -> None:
     else:
         from pneumo_utils.app.batch import predict_files as predict
     if arguments.csv:
-        _write_table(predict, predictor, paths, arguments.csv)
-        return
-    for prediction in predict(predictor, paths):
-        print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
+        num_answered = _write_table(predict, predictor, paths, arguments.csv)
+    else:
+        num_answered = 0
+        for prediction in predict(predictor, paths):
+            print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
+            num_answered += prediction.status == "ok"
+    if not num_answered:
+        raise PneumoError("No film could be answered; mend what is said beside each, or name other films.")
 
 
-def _write_table(predict, predictor, paths: list[Path], path: Path) -> None:
+def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
+    """Adds the films that the table lacks; returns how many of `paths` have an answer in it then."""
     from tqdm import tqdm
 
-    from pneumo_utils.app.batch import append_answers, read_answered
+    from pneumo_utils.app.batch import append_answers, choose_unanswered
+    from pneumo_utils.runtime import lock_file
 
-    done = read_answered(path, model=predictor.checkpoint.model_name, threshold=predictor.threshold)
-    paths = [p for p in paths if p.resolve() != path.resolve()]
-    left = [p for p in paths if str(p) not in done]
-    if len(left) < len(paths):
-        cli.say(f"{len(paths) - len(left)} of {len(paths)} files have their row in {path} already.")
-    answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
-    counts = append_answers(path, answers)
+    place = path.resolve()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Absolute, so that the table can be continued from any folder.
+    paths = [film.absolute() for film in paths if film.resolve() not in (place, Path(f"{place}.lock"))]
+    model, threshold = predictor.checkpoint.model_name, predictor.threshold
+    with lock_file(place, holder="another `pneumo inference`"):
+        left = choose_unanswered(path, paths, model=model, threshold=threshold)
+        num_done = len(paths) - len(left)
+        if num_done:
+            cli.say(f"{num_done} of {len(paths)} files have their row in {path} already.")
+        answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
+        counts = append_answers(path, answers)
     cli.say(
         f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
         f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
     )
+    return num_done + counts["NORMAL"] + counts["PNEUMONIA"]
 
 
 def _serve(arguments) -> None:
+    if not 1 <= arguments.port <= 65535:
+        raise UsageError(f"The port is {arguments.port}; expected 1 to 65535.")
     from pneumo_utils.app.jupyter import serve
 
     serve(port=arguments.port, open_browser=not arguments.no_browser)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, SPLITS
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.runtime import write_atomically
 
-SPLITS = ("train", "val", "test")
 COLUMNS = ("labels", "patients", "subtypes", "names", "sizes")  # of each film, beside its pixels
 MAX_IN_MEMORY = 1_000_000_000  # bytes; more films stay in a file, in memory is what is in use
 

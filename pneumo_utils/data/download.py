@@ -16,11 +16,10 @@ from pathlib import Path
 import requests
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import SPLITS
+from pneumo_utils.config import CLASS_NAMES, SPLITS
+from pneumo_utils.data.images import IMAGE_SUFFIXES
 from pneumo_utils.errors import PneumoError
 
-IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 _CHUNK_BYTES = 64 * 1024  # what a cut may cost: the chunk under way is not written
 _TIMEOUT_S = (10, 60)  # to connect, and between two reads
 _MAX_WAIT_S = 60
@@ -95,7 +94,7 @@ def download_file(archive: Archive, path: Path, *, retries: int = 5, wait_s: flo
         part.unlink()
     try:
         _fetch(archive, part, retries=retries, wait_s=wait_s)
-    except _Refused as error:
+    except PneumoError as error:
         raise PneumoError(
             f"{path.name} could not be downloaded: {error}. By hand: open {archive.url} in a browser, save "
             f"the file as {path}, run the command again."
@@ -108,12 +107,8 @@ def download_file(archive: Archive, path: Path, *, retries: int = 5, wait_s: flo
     os.replace(part, path)
 
 
-class _Refused(Exception):
-    """Trying again would not help; the message says why."""
-
-
 def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None:
-    """Fills `part` up to its size, over as many connections as that takes."""
+    """Fills `part` up to its size, over as many connections as that takes; a PneumoError is a bare reason."""
     most, failures = _size(part), 0
     with tqdm(total=archive.num_bytes, desc=archive.name, unit="B", unit_scale=True) as bar:
         while _size(part) < archive.num_bytes:
@@ -132,7 +127,7 @@ def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None
             failures = 1 if size > most else failures + 1
             most = max(most, size)
             if failures > retries:
-                raise _Refused(reason)
+                raise PneumoError(reason)
             bar.set_description(f"{archive.name}: {reason}, try {failures} of {retries}")
             time.sleep(min(wait_s * 2 ** (failures - 1), _MAX_WAIT_S))
 
@@ -150,9 +145,9 @@ def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
             part.unlink(missing_ok=True)  # it does not fit what the server has: the next try starts over
             return
         if status not in (200, 206):
-            raise _Refused(f"the server answered {status}")
+            raise PneumoError(f"the server answered {status}")
         if given.get("Content-Type", "").startswith("text/html"):
-            raise _Refused("the server sent a web page instead of the file")
+            raise PneumoError("the server sent a web page instead of the file")
         with part.open("ab" if is_rest else "wb") as file:
             bar.n = have if is_rest else 0
             for chunk in response.iter_content(_CHUNK_BYTES):
@@ -162,7 +157,7 @@ def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
                     break
     if _size(part) > archive.num_bytes:
         part.unlink()
-        raise _Refused(f"the server sent more than the expected {archive.num_bytes:,} bytes")
+        raise PneumoError(f"the server sent more than the expected {archive.num_bytes:,} bytes")
 
 
 def extract_films(zip_path: Path, folder: Path) -> None:
@@ -174,15 +169,14 @@ def extract_films(zip_path: Path, folder: Path) -> None:
         zipfile.ZipFile(zip_path) as archive,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch,
     ):
-        inside = [info for info in archive.infolist() if info.filename.startswith("chest_xray/")]
-        films = [info for info in inside if _is_image(info.filename.rpartition("/")[2])]
-        for info in tqdm(films, desc="unpacking", unit="film"):
-            archive.extract(info, scratch)
+        films = [name for name in archive.namelist() if name.startswith("chest_xray/") and _is_image(name)]
+        for name in tqdm(films, desc="unpacking", unit="film"):
+            archive.extract(name, scratch)
         os.rename(Path(scratch) / "chest_xray", folder)
 
 
 def _is_image(name: str) -> bool:
-    return name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES and not Path(name).name.startswith(".")
 
 
 def is_whole(folder: Path) -> bool:

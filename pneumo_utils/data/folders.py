@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pneumo_utils.config import CLASS_NAMES
-from pneumo_utils.data.dataset import SPLITS
+from pneumo_utils.config import CLASS_NAMES, SPLITS
 from pneumo_utils.data.images import IMAGE_SUFFIXES, START_BYTES, find_reader, is_dicom
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, first_line
 
 UNSPLIT = "all"  # the split of films whose folder has none
 PATIENT_PATTERN = re.compile(
@@ -60,6 +59,8 @@ class Listing:
 def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
     """Files as they are named, folders as all films below them, sorted; and a sentence on what was left out.
 
+    A film that is named by several paths is listed by the first of them.
+
     Raises what `list_folder` does, for any folder, and PneumoError if a path is not there.
     """
     found, strays = [], []
@@ -73,7 +74,15 @@ def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
             found.append(path)
         else:
             raise PneumoError(f"{path} is not there; expected an image file or a folder. Check the path.")
-    return found, _name_strays(strays)
+    places = {}
+    for path in found:
+        places.setdefault(find_place(path), path)
+    return list(places.values()), _name_strays(strays)
+
+
+def find_place(path: Path) -> Path:
+    """The one path of a film, whatever path leads to its folder; a link to a film is a film of its own."""
+    return Path(os.path.realpath(path.parent), path.name)
 
 
 def list_films(folder: Path, split: str | None = None) -> list[FilmFile]:
@@ -198,7 +207,7 @@ def _scan(folder: Path) -> dict[Path, str]:
             entries = sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise PneumoError(
-            f"The folder {folder} cannot be read ({error.strerror}); films in it would be missed. "
+            f"The folder {folder} cannot be read ({first_line(error)}); films in it would be missed. "
             "Ask for the right to read it, or move it elsewhere."
         ) from error
     kinds = {folder / entry.name: _find_kind(entry, folder / entry.name) for entry in entries}
@@ -217,7 +226,7 @@ def _find_kind(entry: os.DirEntry, path: Path) -> str:
             return LINK if entry.is_symlink() else FOLDER
     except OSError as error:
         raise PneumoError(
-            f"The link {path} leads nowhere ({error.strerror}); expected a film or a folder behind it. "
+            f"The link {path} leads nowhere ({first_line(error)}); expected a film or a folder behind it. "
             "Mend the link, or delete it."
         ) from error
     if not entry.is_file():

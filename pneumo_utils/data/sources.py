@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, Folders, default_folders, is_fast
-from pneumo_utils.data.dataset import SPLITS, XrayDataset, load_cached, make_films, take_films
+from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, is_fast
+from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
 from pneumo_utils.data.splits import choose_films, choose_validation, make_validation_split
@@ -255,8 +255,8 @@ def download(folder: Path, size: int) -> None:
     except (RuntimeError, OSError) as error:
         _find_file(folder, size).unlink(missing_ok=True)
         raise PneumoError(
-            f"PneumoniaMNIST at {size} px could not be downloaded ({error}). Check the network, or put "
-            f"{_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
+            f"PneumoniaMNIST at {size} px could not be downloaded ({first_line(error)}). Check the network, "
+            f"or put {_find_file(folder, size).name} from Zenodo record 10519652 into {folder}."
         ) from error
 
 

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pneumo_utils.data.dataset import SPLITS, XrayDataset
+from pneumo_utils.config import SPLITS
+from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 
 PNEUMONIA_SHARE = 0.6  # of the patients, in every split

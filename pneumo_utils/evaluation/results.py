@@ -6,7 +6,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from pneumo_utils.config import Folders
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.runtime import write_atomically
 
 COLUMNS = ("data", "split", "films", "model", "start", "threshold", "accuracy %", "AUROC")
@@ -35,7 +35,7 @@ def _load_list(path: Path, key: str, what: str, advice: str) -> list[dict]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PneumoError(f"{path} is not {what} ({error}). {advice}") from error
+        raise PneumoError(f"{path} is not {what} ({first_line(error)}). {advice}") from error
 
 
 def save_result(row: dict, path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from pneumo_utils.data.images import load_film
 from pneumo_utils.errors import ImageError, PneumoError, first_line
-from pneumo_utils.models.shipped import InferenceSession, load_halves, open_session
+from pneumo_utils.models.shipped import load_halves, open_session
 
 WEIGHTS = Path(__file__).parent / "weights"
 INPUT_SIZE = 64
@@ -156,11 +156,11 @@ class FilmKindModel:
     """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`.
 
     Attributes:
-        session: Maps the views of pictures, float32 (B, 2, 64, 64), to logits of the kinds, (B, K).
+        session: Of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K).
         reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
     """
 
-    session: InferenceSession
+    session: object
     reject_below: float
     warn_below: float
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_DIFFERENCE = 1e-3
 """Between a logit by ONNX Runtime and by torch; a file that differs more is not written."""
 NUM_CHECKED = 16
+DECISION = ("class_names", "flip_average", "temperature", "threshold", "screening_threshold", "refer_limits")
 USAGE = (
     "films: uint8 (B, {size}, {size}), frontal chest films squashed to a square, 0 black and 255 white. "
     "probs: P(PNEUMONIA), calibrated; call it PNEUMONIA where probs >= threshold. "
@@ -115,19 +116,7 @@ def build_onnx(
 
 def describe_model(checkpoint: Checkpoint) -> dict:
     """What a user of the file has to know."""
-    transform = checkpoint.transform
-    return {
-        "model": checkpoint.model_name,
-        "purpose": "For teaching, never for diagnosis.",
-        "usage": USAGE.format(size=transform.image_size),
-        "trained_on": checkpoint.source,
-        "class_names": list(checkpoint.class_names),
-        "image_size": transform.image_size,
-        "mean": transform.mean,
-        "std": transform.std,
-        "flip_average": checkpoint.flip_average,
-        "temperature": checkpoint.temperature,
-        "threshold": checkpoint.threshold,
-        "screening_threshold": checkpoint.screening_threshold,
-        "refer_limits": checkpoint.refer_limits,
-    }
+    texts = {"model": checkpoint.model_name, "purpose": "For teaching, never for diagnosis."}
+    texts |= {"usage": USAGE.format(size=checkpoint.transform.image_size), "trained_on": checkpoint.source}
+    values = texts | {name: getattr(checkpoint.transform, name) for name in ("image_size", "mean", "std")}
+    return values | {name: getattr(checkpoint, name) for name in DECISION}

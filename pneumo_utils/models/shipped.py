@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
-from onnxruntime import InferenceSession
 from safetensors.numpy import load_file
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
@@ -23,6 +21,7 @@ from pneumo_utils.models.checkpoint import ENSEMBLE_SUFFIX, Checkpoint, from_val
 
 if TYPE_CHECKING:
     import torch
+    from onnxruntime import InferenceSession
 
 WEIGHTS = Path(__file__).parent / "weights"
 """The folder that the models come in; looked up at each call."""
@@ -137,6 +136,10 @@ def open_session(
         num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
             `OMP_NUM_THREADS` says, else the number of cores.
     """
+    # Before the import, which would keep an identifier of this machine and look for its maker's server.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
     options.intra_op_num_threads = num_threads or _count_threads()
@@ -146,7 +149,7 @@ def open_session(
         floats = {name: value for name, value in weights.items() if value.dtype.kind == "f"}
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
         options.add_external_initializers(list(floats), values)
-    return InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _count_threads() -> int:
