@@ -7,6 +7,7 @@ weights of EfficientNet-Lite0, so that no model hub has to be reached.
 import socket
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.resources import files
 from importlib.util import find_spec
@@ -17,7 +18,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
-from pneumo_utils.models.checkpoint import load_tensors
+from pneumo_utils.models.checkpoint import load_tensors, require_weights, unwrap_weights
 
 NETWORK_TIMEOUT_S = 10
 TIMM_PREFIX = "timm_"
@@ -58,7 +59,9 @@ class FinetunedBackbone(nn.Module, ABC):
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """Published weights for colour images, by the backbone's names; None if they cannot be fetched."""
 
-    def load_imagenet_state(self, weights_path: Path | None = None) -> dict[str, torch.Tensor] | None:
+    def load_imagenet_state(
+        self, weights_path: Path | None = None, *, say: Callable[[str], None] = print
+    ) -> dict[str, torch.Tensor] | None:
         """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
         if weights_path is None:
             return self.fetch_imagenet_state()
@@ -66,7 +69,7 @@ class FinetunedBackbone(nn.Module, ABC):
             state = load_tensors(weights_path)
             if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
                 raise ValueError("it is not a dict of tensors")
-            return self.rename_imagenet_state(state)
+            return self.rename_imagenet_state(unwrap_weights(state, say=say))
         except Exception as error:  # a foreign file can fail in any way; the message names it
             raise PneumoError(
                 f"{weights_path} cannot be read as weights ({first_line(error)}). "
@@ -87,18 +90,19 @@ class FinetunedBackbone(nn.Module, ABC):
             PneumoError: The tensors are not those of this network.
         """
         own = self.backbone.state_dict()
-        state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
+        kept = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
+        state = {name: value.float() if value.is_floating_point() else value for name, value in kept.items()}
         for name, value in state.items():
             if name in own and value.ndim == 4 and value.shape[1] == 3 and own[name].shape[1] == 1:
                 state[name] = value.sum(1, keepdim=True)
         try:
-            self.backbone.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
+            require_weights(state, own)
+        except ValueError as error:
+            name = type(self.backbone).__name__
             raise PneumoError(
-                f"The weights do not fit {type(self.backbone).__name__} ({reason}). "
-                f"Expected {self.weights_hint}."
+                f"The weights do not fit {name} ({error}). Expected {self.weights_hint}."
             ) from error
+        self.backbone.load_state_dict(state)
 
 
 class ResnetFinetune(FinetunedBackbone):

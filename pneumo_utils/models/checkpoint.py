@@ -6,7 +6,7 @@ torch is imported where weights are touched: a model that ships answers without 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,11 +62,12 @@ class Checkpoint:
         return self.config.model + (ENSEMBLE_SUFFIX if self.num_members > 1 else "")
 
     def build_model(self) -> torch.nn.Module:
-        """The model with its weights, ready to predict."""
+        """The model with its weights, ready to predict; a ValueError if they are not those of the model."""
         from pneumo_utils.models.registry import Ensemble, build_model
 
         members = [build_model(self.config.model) for _ in range(self.num_members)]
         model = members[0] if self.num_members == 1 else Ensemble(members)
+        require_weights(self.state, model.state_dict())
         model.load_state_dict(self.state)
         return model.eval()
 
@@ -77,7 +78,9 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     return save_tensors(content, path, kind="checkpoint")
 
 
-def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
+def load_checkpoint(
+    path: Path, *, model_name: str | None = None, say: Callable[[str], None] = print
+) -> Checkpoint:
     """Reads a checkpoint, of any model if none is named; its weights are finite and fit the model.
 
     Raises:
@@ -94,8 +97,8 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
         )
     try:
         content = load_tensors(path)
-        checkpoint = from_values(content["values"], content["state"])
-        require_valid_weights(checkpoint)
+        checkpoint = from_values(content["values"], unwrap_weights(content["state"], say=say))
+        checkpoint.build_model()
     except Exception as error:  # a foreign or torn file can fail in any way; the message names it
         raise PneumoError(
             f"{path} cannot be read as a checkpoint ({first_line(error)}). Expected a file written by "
@@ -133,15 +136,38 @@ def from_values(values: dict, state: Mapping[str, torch.Tensor]) -> Checkpoint:
     return checkpoint
 
 
-def require_valid_weights(checkpoint: Checkpoint) -> None:
-    """Raises a ValueError or RuntimeError if the weights are not finite, or not those of the model."""
+def unwrap_weights(state: Mapping[str, torch.Tensor], *, say: Callable[[str], None]) -> dict:
+    """Weights by the model's own names; what a wrapper of torch adds to them is taken off, which is said."""
+    named = {name.replace("_orig_mod.", "").removeprefix("module."): value for name, value in state.items()}
+    if named.keys() != state.keys():
+        named.pop("n_averaged", None)  # of AveragedModel
+        say("The weights were kept inside a wrapper (DataParallel, torch.compile); its names are taken off.")
+    return named
+
+
+def require_weights(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
+    """Raises a ValueError unless weights have the names, shapes and number types expected and are finite.
+
+    Counts of batches may be lacking, as in files from before torch had them.
+    """
     import torch
 
-    expected = checkpoint.build_model().state_dict()
-    if any(value.dtype != expected[name].dtype for name, value in checkpoint.state.items()):
-        raise ValueError("it holds weights of another number type")
-    if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
-        raise ValueError("it holds weights that are not finite")
+    def is_like(value, own: torch.Tensor) -> bool:
+        return isinstance(value, torch.Tensor) and (value.shape, value.dtype) == (own.shape, own.dtype)
+
+    lacking = expected.keys() - found.keys()
+    _refuse("lack", {name for name in lacking if not name.endswith("num_batches_tracked")})
+    _refuse("have, unlike the model,", found.keys() - expected.keys())
+    other = {name for name, value in found.items() if not is_like(value, expected[name])}
+    _refuse("have another shape or number type in", other)
+    wrong = {name for name, value in found.items() if not torch.isfinite(value).all()}
+    _refuse("hold values that are not numbers or infinite in", wrong)
+
+
+def _refuse(what: str, names: set[str]) -> None:
+    if names:
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        raise ValueError(f"the weights {what} {', '.join(sorted(names)[:2])}{more}")
 
 
 def require_match(path: Path | str, what: str, got, expected, flag: str) -> None:
