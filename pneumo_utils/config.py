@@ -151,8 +151,14 @@ def _require(ok: bool, name: str, got, expected: str) -> None:
 
 
 def is_fast() -> bool:
-    """Whether the short mode is on (`PNEUMO_FAST=1`): few films, small images, two epochs."""
-    return os.environ.get("PNEUMO_FAST", "") not in ("", "0")
+    """Whether the short mode is on (`PNEUMO_FAST=1`): few films, small images, two epochs.
+
+    A UsageError where the value says neither on nor off.
+    """
+    said = os.environ.get("PNEUMO_FAST", "").strip().lower()
+    is_on = said in ("1", "true", "yes", "on")
+    _require(is_on or said in ("", "0", "false", "no", "off"), "PNEUMO_FAST", repr(said), "1 or 0")
+    return is_on
 
 
 FAST_IMAGE_SIZE = 32
