@@ -8,7 +8,8 @@ import inspect
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from pneumo_utils.config import is_fast
 from pneumo_utils.errors import PneumoError
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+"""What `torchrun` and `accelerate launch` set in the environment of each process."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
@@ -29,43 +32,28 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def get_random_state() -> dict:
-    """Where the generators that `set_seed` seeds stand, as tensors and plain values."""
-    import numpy as np
-    import torch
-
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, keys.tolist(), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: dict) -> None:
-    """Puts the generators back to where they stood at `get_random_state`."""
-    import numpy as np
-    import torch
-
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    torch.cuda.set_rng_state_all(state["cuda"])
-
-
 def make_accelerator():
     """An `accelerate.Accelerator`: the best device, with half precision where a GPU gains by it."""
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
+    is_launched = _is_launched()
+    if not is_launched:  # accelerate takes a lone LOCAL_RANK for one process of several
+        for name in LAUNCHED:
+            os.environ.pop(name, None)
     if torch.cuda.is_available():
         settings = {"mixed_precision": "bf16" if torch.cuda.is_bf16_supported() else "fp16"}
     else:
-        settings = {"mixed_precision": "no", "cpu": "LOCAL_RANK" in os.environ}  # set where there are several
+        settings = {"mixed_precision": "no", "cpu": is_launched}
     # In a run of several processes some parts of a network may stand still.
     several = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(**settings, kwargs_handlers=[several])
+
+
+def _is_launched() -> bool:
+    """Whether a launcher started this process as one of several; a part of its variables says nothing."""
+    num_processes = os.environ.get("WORLD_SIZE", "")
+    return all(map(os.environ.get, LAUNCHED)) and num_processes.isdecimal() and int(num_processes) > 1
 
 
 def keep_freed_memory() -> None:
@@ -130,6 +118,40 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(*folders: Path) -> None:
+    """Raises a PneumoError, before any work, if a folder cannot be written to; an absent one is not made."""
+    for folder in folders:
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            reason = "may not be written to" if nearest.is_dir() else "is a file"
+            raise PneumoError(
+                f"Nothing can be kept in {folder}: {nearest} {reason}. Give rights to it, or name another "
+                "folder (--output-dir, or PNEUMO_HOME in the environment)."
+            )
+
+
+@contextmanager
+def lock_file(path: Path, *, holder: str) -> Iterator[None]:
+    """Holds a file for this process; one that a process held which was killed is free again.
+
+    Raises:
+        PneumoError: It is held already, by what the message calls `holder`.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{path}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise PneumoError(
+            f"{path} is in use by {holder}; expected one at a time. Wait for its end, or name another place."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def remove_leftovers(path: Path) -> None:
     """Removes what a process killed in `write_atomically` left, for `path` and names that extend it."""
     for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
@@ -148,8 +170,9 @@ def show_banner(data: str) -> None:
     """Prints what a run rests on, for the head of a lesson: a sentence about data, date, device, versions."""
     print(data)
     mode = "on" if is_fast() else "off"
-    device = make_accelerator().device
-    print(f"Run on {date.today():%d %B %Y}, device {device}, {os.cpu_count()} cores, short mode {mode}.")
+    accelerator = make_accelerator()
+    where = f"device {accelerator.device}, processes {accelerator.num_processes}, cores {os.cpu_count()}"
+    print(f"Run on {date.today():%d %B %Y}, {where}, short mode {mode}.")
     print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
 
 

@@ -1,5 +1,6 @@
 """Seeds, versions, files written whole, and shown sources."""
 
+import os
 import random
 import subprocess
 import sys
@@ -11,11 +12,11 @@ import pytest
 import torch
 
 from pneumo_utils.data.splits import choose_films
-from pneumo_utils.models.checkpoint import load_tensors
+from pneumo_utils.errors import PneumoError
 from pneumo_utils.runtime import (
-    get_random_state,
     get_versions,
-    set_random_state,
+    lock_file,
+    require_writable,
     set_seed,
     show_banner,
     show_source,
@@ -33,18 +34,6 @@ def test_a_seed_repeats_every_generator():
     assert draw() == first
     set_seed(6)
     assert all(a != b for a, b in zip(first, draw(), strict=True))
-
-
-def test_every_generator_goes_on_from_a_kept_state(tmp_path):
-    def draw():
-        return random.gauss(0, 1), np.random.standard_normal(), torch.rand(1).item()
-
-    draw()  # NumPy and Python now keep the second of a pair of normal numbers
-    torch.save(get_random_state(), tmp_path / "state")
-    first = draw()
-    set_seed(6)
-    set_random_state(load_tensors(tmp_path / "state"))
-    assert draw() == first
 
 
 def test_a_file_is_written_whole_into_a_folder_that_is_made(tmp_path):
@@ -65,6 +54,48 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_nothing_else(tmp_p
     with pytest.raises(OSError, match="no space left"):
         write_atomically(path, fail)
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pneumo_utils.runtime import lock_file
+with lock_file(Path(sys.argv[1]), holder="me"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.system
+def test_a_file_is_held_by_one_process_and_free_once_that_is_killed(tmp_path):
+    path = tmp_path / "new" / "c.pth"
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    try:
+        said = pytest.raises(PneumoError, match=r"c\.pth is in use by a run; expected one at a time\. Wait")
+        with said, lock_file(path, holder="a run"):
+            pytest.fail("held twice")
+    finally:
+        other.kill()
+        other.communicate()
+    with lock_file(path, holder="a run"):
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper/folder", "locked/new"])
+def test_a_folder_that_cannot_be_written_to_is_named_and_none_is_made(tmp_path, monkeypatch, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "locked" and access(path, mode))
+    nearest, reason = (
+        place.split("/")[0],
+        "is a file" if place.startswith("file") else "may not be written to",
+    )
+    with pytest.raises(PneumoError, match=rf"{place}: \S*{nearest} {reason}\. .*--output-dir"):
+        require_writable(tmp_path, tmp_path / place)
+    require_writable(tmp_path / "some" / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "locked"]
 
 
 def test_versions_are_those_installed():

@@ -369,7 +369,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_are_spoilt(phantoms):
     trainer = make_trainer(phantoms[0], model="cnn_baseline")
     nn.init.constant_(trainer.bare_model.head.bias, float("nan"))
     before = copy_state(trainer.bare_model.features)
-    with pytest.raises(PneumoError, match=r"loss became nan.*Lower --lr \(it is 0\.01\)"):
+    with pytest.raises(PneumoError, match=r"loss became infinite or no number.*Lower --lr \(it is 0\.01\)"):
         trainer.train_epoch(1)
     for name, value in trainer.bare_model.features.named_parameters():
         assert torch.equal(value, before[name])
