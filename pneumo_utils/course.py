@@ -12,6 +12,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import format_table, load_results
+from pneumo_utils.runtime import require_writable
 
 CELL_TIMEOUT_S = 3600
 LISTING_STYLE = "<style>.highlight pre { font-family: monospace; font-size: 13px }</style>"
@@ -96,6 +97,7 @@ def run_course() -> dict[Path, float]:
         PneumoError: A lesson failed, or there are none.
     """
     folders, times_s = default_folders(), {}
+    require_writable(folders.build, folders.checkpoints, folders.plots)
     for path in list_lessons(folders):
         target, started = folders.build / "notebooks" / path.name, time.perf_counter()
         run_lesson(path, target)
