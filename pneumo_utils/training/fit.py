@@ -60,13 +60,16 @@ def fit(
         train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
-        resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
+        resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether. What
+            another run left is not overwritten.
         say: Takes one line an epoch.
 
     Raises:
         ValueError: `train` or `val` is of another split, or `resume` lacks a `checkpoint_path`.
-        UsageError: The batch is larger than the set, or the strategy does not fit the model.
-        PneumoError: The loss is no longer finite, memory ran out, or a file cannot be written.
+        UsageError: The batch is larger than the set, the strategy does not fit the model, or the run to go on
+            with has other settings.
+        PneumoError: Loss or weights overflow, memory ran out, another training has the checkpoint, or a file
+            cannot be read or written.
     """
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
@@ -76,15 +79,16 @@ def fit(
     say = say if is_writer else lambda text: None
     run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
     files = RunFiles(checkpoint_path, run, is_writer=is_writer)
-    point = files.start(resume=resume, say=say)
-    if point is None:
+    with files.hold():
+        point = files.start(resume=resume, say=say)
+        if point is not None:
+            trainer = _go_on(point, train, files.path.name)
+            return _train(trainer, point.best, point.history, val=val, files=files, say=say)
         trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
         about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
         about["data_fingerprint"] = train.fingerprint()
         best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
         return _train(trainer, best, [], val=val, files=files, say=say)
-    trainer = _go_on(point, train, files.path.name)
-    return _train(trainer, point.best, point.history, val=val, files=files, say=say)
 
 
 def _go_on(point: SafePoint, train: XrayDataset, name: str) -> Trainer:
@@ -133,8 +137,7 @@ def _train(
             say(record.describe())
             if record.is_best:
                 best = replace(best, state=trainer.get_state(), **choices)
-                files.save_best(best)
-            files.save_point(trainer, best, history)
+            files.save_epoch(trainer, best, history)
     if len(history) < config.num_epochs:
         say(f"No better epoch in {config.patience}: training stops early.")
     best = calibrate(best, val, stressed)
@@ -214,7 +217,7 @@ def prepare_model(
                 "Choose --model resnet_finetune for transfer."
             )
         return model, replace(config, strategy="full", pretrained=False), False
-    state = model.load_imagenet_state(weights_path) if config.pretrained else None
+    state = model.load_imagenet_state(weights_path, say=say) if config.pretrained else None
     if state is not None:
         model.use_imagenet_state(state)
     elif config.pretrained:

@@ -5,27 +5,28 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import TrainConfig, is_fast
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import first_line
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.checkpoint import (
     Checkpoint,
     from_values,
+    load_checkpoint,
     load_tensors,
-    require_valid_weights,
     save_checkpoint,
     save_tensors,
     to_values,
 )
-from pneumo_utils.runtime import get_versions, remove_leftovers
+from pneumo_utils.runtime import get_versions, lock_file, remove_leftovers, require_writable
 from pneumo_utils.training.trainer import Trainer
 
-FORMAT_VERSION = 1
-SUFFIX = ".resume"
+FORMAT_VERSION = 2
+ANEW = "train anew without --resume (resume=False in fit)"
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,52 @@ def describe_run(
 
     The configuration is the one that was asked for, not yet settled.
     """
-    weights = ""
+    weights = "none"
     if weights_path is not None and weights_path.is_file():
         weights = hashlib.sha256(weights_path.read_bytes()).hexdigest()
+    about = {"short mode": "on" if is_fast() else "off", "weights": weights, "device": device}
     films = {"train films": train.fingerprint(), "validation films": val.fingerprint()}
-    return config.to_dict() | films | {"weights": weights, "device": device} | get_versions()
+    return about | _describe_config(config) | films | get_versions()
+
+
+def _describe_config(config: TrainConfig) -> dict:
+    values = config.to_dict()
+    return values | values.pop("augmentation")
+
+
+def require_same_run(path: Path, found: dict, asked: dict) -> None:
+    """Raises a UsageError that names all of which a file and the present run have different values."""
+    names = [name for name in found | asked if found.get(name) != asked.get(name)]
+    if names:
+        other = "; ".join(f"{name} {found.get(name)} there, {asked.get(name)} here" for name in names)
+        raise UsageError(
+            f"{path.name} is of another run ({other}). Go on with its settings and films, or {ANEW}."
+        )
+
+
+def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoint | None:
+    """The checkpoint at `path` of a run that has ended; None if there is none, or a safe point beside it.
+
+    Raises:
+        UsageError: It is of a run with other settings or films than these.
+        PneumoError: It cannot be read.
+    """
+    if not path.is_file() or locate_safe_point(path).exists():
+        return None
+    checkpoint = load_checkpoint(path)
+    found, asked = _describe_config(checkpoint.config), _describe_config(config)
+    if config.strategy == "auto":  # what training made of it is kept
+        asked["strategy"] = found["strategy"]
+    if config.pretrained:  # where there are such weights
+        asked["pretrained"] = found["pretrained"]
+    found["train films"], asked["train films"] = checkpoint.data_fingerprint, train.fingerprint()
+    require_same_run(path, found, asked)
+    return checkpoint
+
+
+def locate_safe_point(checkpoint_path: Path) -> Path:
+    """Where the safe point of a run with this checkpoint lies."""
+    return checkpoint_path.with_name(checkpoint_path.name + ".resume")
 
 
 class SafePoint(NamedTuple):
@@ -105,59 +147,63 @@ class RunFiles:
     def __init__(self, checkpoint_path: Path | None, run: dict, *, is_writer: bool = True):
         self.checkpoint_path, self.run = checkpoint_path, run
         self.is_kept = is_writer and checkpoint_path is not None
-        self.path = checkpoint_path and checkpoint_path.with_name(checkpoint_path.name + SUFFIX)
+        self.path = checkpoint_path and locate_safe_point(checkpoint_path)
+
+    def hold(self) -> AbstractContextManager:
+        """Keeps a second training away; a PneumoError if there is one already, or no right to write."""
+        if not self.is_kept:
+            return nullcontext()
+        require_writable(self.checkpoint_path.parent)
+        return lock_file(self.checkpoint_path, holder="another training")
 
     def start(self, *, resume: bool, say: Callable[[str], None]) -> SafePoint | None:
         """The safe point to go on from, None for a start from the beginning; a sentence says which, and why.
 
         What a process that was killed left half-written is removed.
+
+        Raises:
+            UsageError: The safe point is of a run with other settings, films, device or versions.
+            PneumoError: It cannot be read.
         """
         if resume and self.path is None:
             raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
         if self.is_kept:
             remove_leftovers(self.checkpoint_path)
-        if not resume:
-            if self.path is not None and self.path.exists():
-                say(
-                    f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
-                    "--resume (resume=True in fit) would go on from it, if it is of the same run."
-                )
-            return None
-        try:
+        is_there = self.path is not None and self.path.exists()
+        if is_there and resume:
             point = self._load()
-        except FileNotFoundError:
-            reason = f"There is no safe point {self.path.name}"
-        except Exception as error:  # a foreign file can fail in any way; the sentence names it
-            reason = f"The safe point {self.path.name} is not used ({first_line(error)})"
-        else:
             say(f"Training goes on after epoch {len(point.history)}.")
             return point
-        say(f"{reason}: training starts from the beginning.")
+        if is_there:
+            say(
+                f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
+                "--resume (resume=True in fit) would go on from it, if it is of the same run."
+            )
+        elif resume:
+            say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
 
     def _load(self) -> SafePoint:
-        content = load_tensors(self.path)
-        with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
-            if archive.testzip() is not None:
-                raise ValueError("its checksums are wrong")
-        if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
-            raise ValueError("it is of another format")
-        found, asked = content["run"], self.run
-        other = [name for name in found | asked if found.get(name) != asked.get(name)]
-        if other:
-            raise ValueError(f"it is of a run with another {', another '.join(other)}")
-        best = from_values(content["best"]["values"], content["best"]["state"])
-        require_valid_weights(best)
-        history = [EpochRecord(**row) for row in content["history"]]
-        return SafePoint(content["trainer"], best, history)
+        try:
+            content = load_tensors(self.path)
+            with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
+                if archive.testzip() is not None:
+                    raise ValueError("its checksums are wrong")
+            if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
+                raise ValueError("it is of another format")
+            best = from_values(content["best"]["values"], content["best"]["state"])
+            best.build_model()
+            point = SafePoint(content["trainer"], best, [EpochRecord(**row) for row in content["history"]])
+        except Exception as error:  # a foreign file can fail in any way; the sentence names it
+            raise PneumoError(
+                f"The safe point {self.path.name} cannot be used ({first_line(error)}). To go on is not "
+                f"possible: {ANEW}."
+            ) from error
+        require_same_run(self.path, content["run"], self.run)
+        return point
 
-    def save_best(self, best: Checkpoint) -> None:
-        """Replaces the checkpoint."""
-        if self.is_kept:
-            save_checkpoint(best, self.checkpoint_path)
-
-    def save_point(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
-        """Replaces the safe point by one of this moment, at the end of an epoch."""
+    def save_epoch(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
+        """Replaces the safe point by one of this moment, at the end of an epoch, and then the checkpoint."""
         if not self.is_kept:
             return
         content = {
@@ -168,9 +214,11 @@ class RunFiles:
             "history": [asdict(record) for record in history],
         }
         save_tensors(content, self.path, kind="safe point")
+        if history[-1].is_best:
+            save_checkpoint(best, self.checkpoint_path)
 
     def finish(self, best: Checkpoint) -> None:
         """Keeps the checkpoint alone: the run has come to its end."""
-        self.save_best(best)
         if self.is_kept:
+            save_checkpoint(best, self.checkpoint_path)
             self.path.unlink(missing_ok=True)
