@@ -173,40 +173,21 @@ def shorten(config: TrainConfig) -> TrainConfig:
     return replace(config, image_size=FAST_IMAGE_SIZE, num_epochs=FAST_NUM_EPOCHS)
 
 
-@dataclass(frozen=True)
 class Folders:
     """Where files are read and written, all below `root`. None is made until it is written to."""
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
-
-    @property
-    def build(self) -> Path:
-        return self.root / "build"
-
-    @property
-    def results(self) -> Path:
-        return self.build / "results.json"
+    def __init__(self, root: Path):
+        self.root = root
+        self.data = root / "data"
+        self.checkpoints = root / "checkpoints"
+        self.plots = root / "plots"
+        self.build = root / "build"
+        self.results = self.build / "results.json"
+        self.stored_ablation = root / "results" / "ablation.json"  # the table of runs in the repository
 
     def checkpoint(self, model: str) -> Path:
         """`checkpoints/best_model_<model>.pth`, the seed project's name."""
         return self.checkpoints / f"best_model_{model}.pth"
-
-    @property
-    def stored_ablation(self) -> Path:
-        """The table of runs that is kept in the repository."""
-        return self.root / "results" / "ablation.json"
 
     def seed_checkpoint(self, row: str, seed: int) -> Path:
         """One run of `python -m tools.ablation --keep`."""

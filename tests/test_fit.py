@@ -72,14 +72,14 @@ def test_every_model_has_a_recipe_under_its_name():
 
 
 def test_a_recipe_is_changed_only_where_asked():
-    assert make_config("cnn_baseline", lr=0.5, seed=None) == replace(RECIPES["cnn_baseline"], lr=0.5)
+    assert make_config("cnn_baseline", lr=0.5) == replace(RECIPES["cnn_baseline"], lr=0.5)
     with pytest.raises(UsageError, match=r"'vgg'.*cnn_baseline.*timm_NAME"):
         make_config("vgg")
 
 
 def test_a_backbone_of_timm_takes_the_recipe_of_efficientnet():
     expected = replace(RECIPES["efficientnet_lite0_finetune"], model="timm_resnet10t", mixup=0.2)
-    assert make_config("timm_resnet10t", mixup=0.2, lr=None) == expected
+    assert make_config("timm_resnet10t", mixup=0.2) == expected
 
 
 def test_history_is_kept_for_people_and_programs(tmp_path):

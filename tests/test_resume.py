@@ -317,8 +317,6 @@ def test_without_a_safe_point_training_starts_from_the_beginning(phantoms, path,
 def test_a_safe_point_is_only_used_if_asked_for(phantoms, path, point, expected):
     cut_off(replace(CNN, num_epochs=2), phantoms, path)
     result, said = resume(CNN, phantoms, path, resume=False)
-    assert said[0].startswith(
-        "The safe point c.pth.resume of an earlier run is not used and will be overwritten; "
-    )
+    assert said[0].startswith("c.pth.resume of an earlier run will be overwritten; --resume would")
     assert len(said) == 1 + len(result.history) and not point.exists()
     assert_same(result, expected)

@@ -1,12 +1,11 @@
 """What a run leaves on disk: its history, its checkpoint, and a safe point after each epoch to go on from."""
 
-import csv
 import hashlib
 import json
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,13 +64,12 @@ class EpochRecord:
 
 def save_history(history: list[EpochRecord], stem: Path) -> None:
     """Writes `<stem>.csv` for people and `<stem>.json`; `stem` is a path without its suffix."""
+    import pandas as pd
+
     stem.parent.mkdir(parents=True, exist_ok=True)
     rows = [asdict(record) for record in history]
     stem.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    with open(stem.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochRecord)])
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(stem.with_suffix(".csv"), index=False)
 
 
 def describe_run(
@@ -85,13 +83,12 @@ def describe_run(
     if weights_path is not None and weights_path.is_file():
         weights = hashlib.sha256(weights_path.read_bytes()).hexdigest()
     about = {"short mode": "on" if is_fast() else "off", "weights": weights, "device": device}
-    films = {"train films": train.fingerprint(), "validation films": val.fingerprint()}
-    return about | _describe_config(config) | films | get_versions()
+    return about | _describe_settings(config, train.fingerprint(), val.fingerprint()) | get_versions()
 
 
-def _describe_config(config: TrainConfig) -> dict:
+def _describe_settings(config: TrainConfig, train_films: str, val_films: str | None = None) -> dict:
     values = config.to_dict()
-    return values | values.pop("augmentation")
+    return values | values.pop("augmentation") | {"train films": train_films, "validation films": val_films}
 
 
 def require_same_run(path: Path, found: dict, asked: dict) -> None:
@@ -107,19 +104,16 @@ def require_same_run(path: Path, found: dict, asked: dict) -> None:
 def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoint | None:
     """The checkpoint at `path` of a run that has ended; None if there is none, or a safe point beside it.
 
-    Raises:
-        UsageError: It is of a run with other settings or films than these.
-        PneumoError: It cannot be read.
+    A UsageError is raised if it is of a run with other settings or films than these.
     """
     if not path.is_file() or locate_safe_point(path).exists():
         return None
     checkpoint = load_checkpoint(path)
-    found, asked = _describe_config(checkpoint.config), _describe_config(config)
-    if config.strategy == "auto":  # what training made of it is kept
-        asked["strategy"] = found["strategy"]
-    if config.pretrained:  # where there are such weights
-        asked["pretrained"] = found["pretrained"]
-    found["train films"], asked["train films"] = checkpoint.data_fingerprint, train.fingerprint()
+    found = _describe_settings(checkpoint.config, checkpoint.data_fingerprint)
+    asked = _describe_settings(config, train.fingerprint())
+    for name, value in {"strategy": "auto", "pretrained": True}.items():
+        if asked[name] == value:  # training settles what comes of this wish
+            asked[name] = found[name]
     require_same_run(path, found, asked)
     return checkpoint
 
@@ -157,7 +151,7 @@ class RunFiles:
         return lock_file(self.checkpoint_path, holder="another training")
 
     def start(self, *, resume: bool, say: Callable[[str], None]) -> SafePoint | None:
-        """The safe point to go on from, None for a start from the beginning; a sentence says which, and why.
+        """The safe point to go on from, None for a start from the beginning; a sentence says which.
 
         What a process that was killed left half-written is removed.
 
@@ -175,10 +169,7 @@ class RunFiles:
             say(f"Training goes on after epoch {len(point.history)}.")
             return point
         if is_there:
-            say(
-                f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
-                "--resume (resume=True in fit) would go on from it, if it is of the same run."
-            )
+            say(f"{self.path.name} of an earlier run will be overwritten; --resume would go on from it.")
         elif resume:
             say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
@@ -196,8 +187,7 @@ class RunFiles:
             point = SafePoint(content["trainer"], best, [EpochRecord(**row) for row in content["history"]])
         except Exception as error:  # a foreign file can fail in any way; the sentence names it
             raise PneumoError(
-                f"The safe point {self.path.name} cannot be used ({first_line(error)}). To go on is not "
-                f"possible: {ANEW}."
+                f"The safe point {self.path.name} cannot be used ({first_line(error)}). Delete it, or {ANEW}."
             ) from error
         require_same_run(self.path, content["run"], self.run)
         return point
