@@ -17,7 +17,7 @@ from pneumo_utils.config import is_fast
 from pneumo_utils.errors import PneumoError
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
-LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"}
 """What `torchrun` and `accelerate launch` set in the environment of each process."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
@@ -37,8 +37,8 @@ def make_accelerator():
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    is_launched = _is_launched()
-    if not is_launched:  # accelerate takes a lone LOCAL_RANK for one process of several
+    is_launched = os.environ.keys() >= LAUNCHED and os.environ["WORLD_SIZE"] != "1"
+    if not is_launched:  # some of these were left over, and accelerate would wait for other processes
         for name in LAUNCHED:
             os.environ.pop(name, None)
     if torch.cuda.is_available():
@@ -48,12 +48,6 @@ def make_accelerator():
     # In a run of several processes some parts of a network may stand still.
     several = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(**settings, kwargs_handlers=[several])
-
-
-def _is_launched() -> bool:
-    """Whether a launcher started this process as one of several; a part of its variables says nothing."""
-    num_processes = os.environ.get("WORLD_SIZE", "")
-    return all(map(os.environ.get, LAUNCHED)) and num_processes.isdecimal() and int(num_processes) > 1
 
 
 def keep_freed_memory() -> None:
@@ -123,10 +117,9 @@ def require_writable(*folders: Path) -> None:
     for folder in folders:
         nearest = next(place for place in (folder, *folder.parents) if place.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-            reason = "may not be written to" if nearest.is_dir() else "is a file"
             raise PneumoError(
-                f"Nothing can be kept in {folder}: {nearest} {reason}. Give rights to it, or name another "
-                "folder (--output-dir, or PNEUMO_HOME in the environment)."
+                f"Nothing can be kept in {folder}: {nearest} is no folder that may be written to. Name "
+                "another (--output-dir, or PNEUMO_HOME in the environment)."
             )
 
 

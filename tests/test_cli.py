@@ -339,7 +339,7 @@ def test_a_place_that_cannot_be_written_to_is_said_before_the_work(
     monkeypatch.setattr("pneumo_utils.data.sources.load_split", lambda *a, **k: pytest.fail("read films"))
     done = pneumo(*words.split(), "--model", MODEL, *own, cwd=folders.root)
     assert done.returncode == 1 and re.match(
-        rf"pneumo: Nothing can be kept in .*{place} is a file", done.stderr
+        rf"pneumo: Nothing can be kept in .*{place} is no folder", done.stderr
     )
 
 

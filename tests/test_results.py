@@ -80,7 +80,7 @@ def test_of_rows_from_several_processes_at_once_none_is_lost(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "build").write_text("a file")
-    with pytest.raises(PneumoError, match=r"Nothing can be kept in .*build is a file"):
+    with pytest.raises(PneumoError, match=r"Nothing can be kept in .*build is no folder"):
         save_result(make_row(), tmp_path / "build" / "results.json")
 
 

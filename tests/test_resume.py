@@ -243,7 +243,7 @@ def test_a_damaged_safe_point_is_named_and_nothing_overwritten(kept, phantoms, t
 def test_a_safe_point_of_another_run_is_refused_with_both_values(kept, phantoms, tmp_path, monkeypatch):
     train, val = phantoms
     found, said = start(kept, phantoms)
-    assert len(found.history) == 1 and said == ["Training goes on after epoch 1."]
+    assert len(found[-1]) == 1 and said == ["Training goes on after epoch 1."]
     (tmp_path / "w.pth").write_bytes(b"weights")
     changed = train.images.copy()
     changed[0, 0, 0] ^= 1

@@ -18,7 +18,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
-from pneumo_utils.models.checkpoint import load_tensors, require_weights, unwrap_weights
+from pneumo_utils.models.checkpoint import load_tensors, load_weights, unwrap_weights
 
 NETWORK_TIMEOUT_S = 10
 TIMM_PREFIX = "timm_"
@@ -90,19 +90,17 @@ class FinetunedBackbone(nn.Module, ABC):
             PneumoError: The tensors are not those of this network.
         """
         own = self.backbone.state_dict()
-        kept = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
-        state = {name: value.float() if value.is_floating_point() else value for name, value in kept.items()}
+        state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}
         for name, value in state.items():
             if name in own and value.ndim == 4 and value.shape[1] == 3 and own[name].shape[1] == 1:
                 state[name] = value.sum(1, keepdim=True)
         try:
-            require_weights(state, own)
+            load_weights(self.backbone, state)
         except ValueError as error:
             name = type(self.backbone).__name__
             raise PneumoError(
                 f"The weights do not fit {name} ({error}). Expected {self.weights_hint}."
             ) from error
-        self.backbone.load_state_dict(state)
 
 
 class ResnetFinetune(FinetunedBackbone):

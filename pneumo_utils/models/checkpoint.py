@@ -67,8 +67,7 @@ class Checkpoint:
 
         members = [build_model(self.config.model) for _ in range(self.num_members)]
         model = members[0] if self.num_members == 1 else Ensemble(members)
-        require_weights(self.state, model.state_dict())
-        model.load_state_dict(self.state)
+        load_weights(model, self.state)
         return model.eval()
 
 
@@ -145,29 +144,23 @@ def unwrap_weights(state: Mapping[str, torch.Tensor], *, say: Callable[[str], No
     return named
 
 
-def require_weights(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:
-    """Raises a ValueError unless weights have the names, shapes and number types expected and are finite.
-
-    Counts of batches may be lacking, as in files from before torch had them.
-    """
+def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Gives a model its weights; a ValueError names those that lack, do not fit or are not finite."""
     import torch
 
-    def is_like(value, own: torch.Tensor) -> bool:
-        return isinstance(value, torch.Tensor) and (value.shape, value.dtype) == (own.shape, own.dtype)
-
-    lacking = expected.keys() - found.keys()
-    _refuse("lack", {name for name in lacking if not name.endswith("num_batches_tracked")})
-    _refuse("have, unlike the model,", found.keys() - expected.keys())
-    other = {name for name, value in found.items() if not is_like(value, expected[name])}
-    _refuse("have another shape or number type in", other)
-    wrong = {name for name, value in found.items() if not torch.isfinite(value).all()}
-    _refuse("hold values that are not numbers or infinite in", wrong)
-
-
-def _refuse(what: str, names: set[str]) -> None:
-    if names:
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        raise ValueError(f"the weights {what} {', '.join(sorted(names)[:2])}{more}")
+    own, problems = model.state_dict(), {}
+    try:
+        problems["lack"], problems["have, unlike the model,"] = model.load_state_dict(state, strict=False)
+        kept = [(name, value) for name, value in state.items() if name in own]
+        problems["have another number type in"] = [n for n, value in kept if value.dtype != own[n].dtype]
+        wrong = [name for name, value in kept if not torch.isfinite(value).all()]
+        problems["hold values that are not numbers or infinite in"] = wrong
+    except RuntimeError as error:  # after its head a line for each
+        problems["do not fit:"] = [line.strip() for line in str(error).splitlines()[1:]]
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(f"the weights {what} {names[0]}{more}")
 
 
 def require_match(path: Path | str, what: str, got, expected, flag: str) -> None:

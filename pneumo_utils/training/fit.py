@@ -25,7 +25,7 @@ from pneumo_utils.runtime import (
     name_what_to_lower,
     set_seed,
 )
-from pneumo_utils.training.resume import EpochRecord, RunFiles, SafePoint, describe_run
+from pneumo_utils.training.resume import EpochRecord, RunFiles, describe_run
 from pneumo_utils.training.thresholds import calibrate, choose_settings
 from pneumo_utils.training.trainer import Trainer
 
@@ -82,8 +82,9 @@ def fit(
     with files.hold():
         point = files.start(resume=resume, say=say)
         if point is not None:
-            trainer = _go_on(point, train, files.path.name)
-            return _train(trainer, point.best, point.history, val=val, files=files, say=say)
+            state, best, history = point
+            trainer = _go_on(state, best.config, train, files.path.name)
+            return _train(trainer, best, history, val=val, files=files, say=say)
         trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
         about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
         about["data_fingerprint"] = train.fingerprint()
@@ -91,14 +92,13 @@ def fit(
         return _train(trainer, best, [], val=val, files=files, say=say)
 
 
-def _go_on(point: SafePoint, train: XrayDataset, name: str) -> Trainer:
+def _go_on(state: dict, config: TrainConfig, train: XrayDataset, name: str) -> Trainer:
     """A trainer that stands where that of the safe point stood, which is in the file called `name`."""
     keep_freed_memory()
-    config = point.best.config
     model = build_model(config.model, dropout=config.dropout)
     trainer = Trainer(config, model, train, accelerator=make_accelerator())
     try:
-        trainer.load_state_dict(point.trainer)
+        trainer.load_state_dict(state)
     except Exception as error:  # lack of memory, or a file made by hand
         if is_out_of_memory(error):
             raise

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from pneumo_utils.config import TrainConfig, is_fast
 from pneumo_utils.data.dataset import XrayDataset
@@ -123,12 +122,8 @@ def locate_safe_point(checkpoint_path: Path) -> Path:
     return checkpoint_path.with_name(checkpoint_path.name + ".resume")
 
 
-class SafePoint(NamedTuple):
-    """Where a run stood after an epoch: `Trainer.state_dict`, the best checkpoint so far, all records."""
-
-    trainer: dict
-    best: Checkpoint
-    history: list[EpochRecord]
+SafePoint = tuple[dict, Checkpoint, list[EpochRecord]]
+"""Where a run stood after an epoch: `Trainer.state_dict`, the best checkpoint so far, all records."""
 
 
 class RunFiles:
@@ -166,7 +161,7 @@ class RunFiles:
         is_there = self.path is not None and self.path.exists()
         if is_there and resume:
             point = self._load()
-            say(f"Training goes on after epoch {len(point.history)}.")
+            say(f"Training goes on after epoch {len(point[-1])}.")
             return point
         if is_there:
             say(f"{self.path.name} of an earlier run will be overwritten; --resume would go on from it.")
@@ -184,13 +179,13 @@ class RunFiles:
                 raise ValueError("it is of another format")
             best = from_values(content["best"]["values"], content["best"]["state"])
             best.build_model()
-            point = SafePoint(content["trainer"], best, [EpochRecord(**row) for row in content["history"]])
+            history = [EpochRecord(**row) for row in content["history"]]
         except Exception as error:  # a foreign file can fail in any way; the sentence names it
             raise PneumoError(
                 f"The safe point {self.path.name} cannot be used ({first_line(error)}). Delete it, or {ANEW}."
             ) from error
         require_same_run(self.path, content["run"], self.run)
-        return point
+        return content["trainer"], best, history
 
     def save_epoch(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
         """Replaces the safe point by one of this moment, at the end of an epoch, and then the checkpoint."""

@@ -202,9 +202,14 @@ class Trainer:
         get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W); finite, or a PneumoError."""
+        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W).
+
+        A PneumoError is raised where these or the model's weights are not finite.
+        """
         logits = self._predict(images)
-        self._require_finite("model's logits", torch.from_numpy(logits))
+        self._require_finite(
+            "weights or logits", torch.from_numpy(logits), *self.averaged.state_dict().values()
+        )
         return logits
 
     def _predict(self, images: np.ndarray) -> np.ndarray:
@@ -219,16 +224,14 @@ class Trainer:
         return logits
 
     def get_state(self) -> dict[str, torch.Tensor]:
-        """A copy of the averaged weights, by name, on the CPU; a PneumoError if one is not finite."""
+        """A copy of the averaged weights, by name, on the CPU."""
         state = self.averaged.module.state_dict()
-        self._require_finite("averaged weights", *state.values())
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
 
     def _require_finite(self, what: str, *values: torch.Tensor) -> None:
         if not all(torch.isfinite(value).all() for value in values):
             raise PneumoError(
-                f"The {what} became infinite or no number; expected finite numbers. Lower --lr (it is "
-                f"{self.config.lr:g})."
+                f"The {what} became infinite or no number. Lower --lr (it is {self.config.lr:g})."
             )
 
     def state_dict(self) -> dict:
