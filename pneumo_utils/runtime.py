@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import gc
 import glob
 import inspect
 import os
@@ -76,7 +75,7 @@ def name_what_to_lower(train: Callable) -> Callable:
 
     @functools.wraps(train)
     def train_in_memory(config, *arguments, **settings):
-        import torch
+        from accelerate.utils.memory import clear_device_cache
 
         try:
             return train(config, *arguments, **settings)
@@ -84,9 +83,7 @@ def name_what_to_lower(train: Callable) -> Callable:
             if not is_out_of_memory(error):
                 raise
         # Only here are the error and the frames it refers to gone, and with them the tensors they held.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
         raise PneumoError(
             f"Memory ran out at batch_size {config.batch_size} and image_size {config.image_size}. "
             "Lower --batch_size or --image_size; half of either is a good next try."

@@ -68,6 +68,15 @@ def test_eval_answers_in_json_and_nothing_else(home, pneumo):
     assert [r["accuracy"] for r in kept if r["split"] == "test"] == [row["accuracy"]]
 
 
+def test_a_torn_results_file_costs_no_figures(home, pneumo):
+    path = home / "build" / "results.json"
+    path.write_text('{"rows": [{"mod')
+    done = pneumo("eval", "--model", MODEL, "--json", cwd=home)
+    assert done.returncode == 0 and "It is kept as results.json." in done.stderr
+    row = json.loads(done.stdout)
+    assert [kept["accuracy"] for kept in json.loads(path.read_text())["rows"]] == [row["accuracy"]]
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("module", [False, True])
 def test_a_process_of_its_own_evaluates_validation_unless_test_is_asked_for(home, module):

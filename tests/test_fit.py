@@ -222,7 +222,7 @@ def test_weights_that_overflow_in_the_last_step_are_said_with_a_remedy(
     train, val = phantoms
     spoil_after_the_last_step(monkeypatch, spoil)
     with pytest.raises(
-        PneumoError, match=r"The weights or logits became infinite or no number.*Lower --lr \(it is 0\.001\)"
+        PneumoError, match=r"The weights or logits became infinite or NaN.*Lower --lr \(it is 0\.001\)"
     ):
         fit(tiny_config, train, val=val, checkpoint_path=tmp_path / "c.pth", say=lambda text: None)
     assert not list(tmp_path.glob("*.pth")) and not list(tmp_path.glob("*.resume"))

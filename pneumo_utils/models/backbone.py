@@ -7,7 +7,6 @@ weights of EfficientNet-Lite0, so that no model hub has to be reached.
 import socket
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from importlib.resources import files
 from importlib.util import find_spec
@@ -59,9 +58,7 @@ class FinetunedBackbone(nn.Module, ABC):
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """Published weights for colour images, by the backbone's names; None if they cannot be fetched."""
 
-    def load_imagenet_state(
-        self, weights_path: Path | None = None, *, say: Callable[[str], None] = print
-    ) -> dict[str, torch.Tensor] | None:
+    def load_imagenet_state(self, weights_path: Path | None = None, *, say=print) -> dict | None:
         """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
         if weights_path is None:
             return self.fetch_imagenet_state()

@@ -77,9 +77,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     return save_tensors(content, path, kind="checkpoint")
 
 
-def load_checkpoint(
-    path: Path, *, model_name: str | None = None, say: Callable[[str], None] = print
-) -> Checkpoint:
+def load_checkpoint(path: Path, *, model_name: str | None = None, say=print) -> Checkpoint:
     """Reads a checkpoint, of any model if none is named; its weights are finite and fit the model.
 
     Raises:

@@ -60,16 +60,13 @@ def fit(
         train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
-        resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether. What
-            another run left is not overwritten.
+        resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
         say: Takes one line an epoch.
 
     Raises:
         ValueError: `train` or `val` is of another split, or `resume` lacks a `checkpoint_path`.
-        UsageError: The batch is larger than the set, the strategy does not fit the model, or the run to go on
-            with has other settings.
-        PneumoError: Loss or weights overflow, memory ran out, another training has the checkpoint, or a file
-            cannot be read or written.
+        UsageError: Settings fit neither films nor model, or are not those of the run to go on with.
+        PneumoError: Loss or weights overflow, memory ran out, or a file is in use, unreadable or unwritable.
     """
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")

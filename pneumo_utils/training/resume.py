@@ -24,6 +24,7 @@ from pneumo_utils.runtime import get_versions, lock_file, remove_leftovers, requ
 from pneumo_utils.training.trainer import Trainer
 
 FORMAT_VERSION = 2
+SUFFIX = ".resume"
 ANEW = "train anew without --resume (resume=False in fit)"
 
 
@@ -78,26 +79,24 @@ def describe_run(
 
     The configuration is the one that was asked for, not yet settled.
     """
-    weights = "none"
+    about = {"short mode": "on" if is_fast() else "off", "weights": "none", "device": device}
     if weights_path is not None and weights_path.is_file():
-        weights = hashlib.sha256(weights_path.read_bytes()).hexdigest()
-    about = {"short mode": "on" if is_fast() else "off", "weights": weights, "device": device}
-    return about | _describe_settings(config, train.fingerprint(), val.fingerprint()) | get_versions()
+        about["weights"] = hashlib.sha256(weights_path.read_bytes()).hexdigest()
+    films = {"train films": train.fingerprint(), "validation films": val.fingerprint()}
+    return about | _describe_config(config) | films | get_versions()
 
 
-def _describe_settings(config: TrainConfig, train_films: str, val_films: str | None = None) -> dict:
+def _describe_config(config: TrainConfig) -> dict:
     values = config.to_dict()
-    return values | values.pop("augmentation") | {"train films": train_films, "validation films": val_films}
+    return values | values.pop("augmentation")
 
 
 def require_same_run(path: Path, found: dict, asked: dict) -> None:
     """Raises a UsageError that names all of which a file and the present run have different values."""
     names = [name for name in found | asked if found.get(name) != asked.get(name)]
-    if names:
-        other = "; ".join(f"{name} {found.get(name)} there, {asked.get(name)} here" for name in names)
-        raise UsageError(
-            f"{path.name} is of another run ({other}). Go on with its settings and films, or {ANEW}."
-        )
+    other = "; ".join(f"{name} {found.get(name)} there, {asked.get(name)} here" for name in names)
+    if other:
+        raise UsageError(f"{path.name} is of another run ({other}). Give the settings of that, or {ANEW}.")
 
 
 def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoint | None:
@@ -105,25 +104,16 @@ def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoin
 
     A UsageError is raised if it is of a run with other settings or films than these.
     """
-    if not path.is_file() or locate_safe_point(path).exists():
+    if not path.is_file() or path.with_name(path.name + SUFFIX).exists():
         return None
     checkpoint = load_checkpoint(path)
-    found = _describe_settings(checkpoint.config, checkpoint.data_fingerprint)
-    asked = _describe_settings(config, train.fingerprint())
+    found = _describe_config(checkpoint.config) | {"train films": checkpoint.data_fingerprint}
+    asked = _describe_config(config) | {"train films": train.fingerprint()}
     for name, value in {"strategy": "auto", "pretrained": True}.items():
         if asked[name] == value:  # training settles what comes of this wish
             asked[name] = found[name]
     require_same_run(path, found, asked)
     return checkpoint
-
-
-def locate_safe_point(checkpoint_path: Path) -> Path:
-    """Where the safe point of a run with this checkpoint lies."""
-    return checkpoint_path.with_name(checkpoint_path.name + ".resume")
-
-
-SafePoint = tuple[dict, Checkpoint, list[EpochRecord]]
-"""Where a run stood after an epoch: `Trainer.state_dict`, the best checkpoint so far, all records."""
 
 
 class RunFiles:
@@ -136,7 +126,7 @@ class RunFiles:
     def __init__(self, checkpoint_path: Path | None, run: dict, *, is_writer: bool = True):
         self.checkpoint_path, self.run = checkpoint_path, run
         self.is_kept = is_writer and checkpoint_path is not None
-        self.path = checkpoint_path and locate_safe_point(checkpoint_path)
+        self.path = checkpoint_path and checkpoint_path.with_name(checkpoint_path.name + SUFFIX)
 
     def hold(self) -> AbstractContextManager:
         """Keeps a second training away; a PneumoError if there is one already, or no right to write."""
@@ -145,14 +135,14 @@ class RunFiles:
         require_writable(self.checkpoint_path.parent)
         return lock_file(self.checkpoint_path, holder="another training")
 
-    def start(self, *, resume: bool, say: Callable[[str], None]) -> SafePoint | None:
+    def start(self, *, resume: bool, say: Callable[[str], None]) -> tuple | None:
         """The safe point to go on from, None for a start from the beginning; a sentence says which.
 
-        What a process that was killed left half-written is removed.
+        What a process that was killed left half-written is removed. An error is raised, and nothing is
+        overwritten, where the safe point is of another run or cannot be read.
 
-        Raises:
-            UsageError: The safe point is of a run with other settings, films, device or versions.
-            PneumoError: It cannot be read.
+        Returns:
+            Where the run stood: `Trainer.state_dict`, the best checkpoint so far, the records of all epochs.
         """
         if resume and self.path is None:
             raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
@@ -169,7 +159,7 @@ class RunFiles:
             say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
 
-    def _load(self) -> SafePoint:
+    def _load(self) -> tuple[dict, Checkpoint, list[EpochRecord]]:
         try:
             content = load_tensors(self.path)
             with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums

@@ -202,25 +202,18 @@ class Trainer:
         get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W).
-
-        A PneumoError is raised where these or the model's weights are not finite.
-        """
-        logits = self._predict(images)
-        self._require_finite(
-            "weights or logits", torch.from_numpy(logits), *self.averaged.state_dict().values()
-        )
-        return logits
-
-    def _predict(self, images: np.ndarray) -> np.ndarray:
+        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W); finite, or a PneumoError."""
         if self.frozen is not None:
-            return self.frozen.predict(self.averaged.module, images, self.transform)
-        broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
-        share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
-        shares = gather_object([share])
-        logits = np.empty(len(images))
-        for rank, part in enumerate(shares):
-            logits[rank :: len(shares)] = part
+            logits = self.frozen.predict(self.averaged.module, images, self.transform)
+        else:
+            broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
+            share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
+            shares = gather_object([share])
+            logits = np.empty(len(images))
+            for rank, part in enumerate(shares):
+                logits[rank :: len(shares)] = part
+        weights = self.averaged.state_dict().values()
+        self._require_finite("weights or logits", torch.from_numpy(logits), *weights)
         return logits
 
     def get_state(self) -> dict[str, torch.Tensor]:
@@ -230,9 +223,7 @@ class Trainer:
 
     def _require_finite(self, what: str, *values: torch.Tensor) -> None:
         if not all(torch.isfinite(value).all() for value in values):
-            raise PneumoError(
-                f"The {what} became infinite or no number. Lower --lr (it is {self.config.lr:g})."
-            )
+            raise PneumoError(f"The {what} became infinite or NaN. Lower --lr (it is {self.config.lr:g}).")
 
     def state_dict(self) -> dict:
         """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
