@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import glob
 import inspect
 import os
 import random
@@ -140,12 +139,6 @@ def lock_file(path: Path, *, holder: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def remove_leftovers(path: Path) -> None:
-    """Removes what a process killed in `write_atomically` left, for `path` and names that extend it."""
-    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        temporary.unlink(missing_ok=True)
 
 
 def get_versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What a run leaves on disk: its history, its checkpoint, and a safe point after each epoch to go on from."""
 
+import glob
 import hashlib
 import json
 import zipfile
@@ -20,12 +21,12 @@ from pneumo_utils.models.checkpoint import (
     save_tensors,
     to_values,
 )
-from pneumo_utils.runtime import get_versions, lock_file, remove_leftovers, require_writable
+from pneumo_utils.runtime import get_versions, lock_file, require_writable
 from pneumo_utils.training.trainer import Trainer
 
 FORMAT_VERSION = 2
 SUFFIX = ".resume"
-ANEW = "train anew without --resume (resume=False in fit)"
+ANEW = "train anew without --resume (in a lesson: resume=False, or delete the file)"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,8 @@ class RunFiles:
         if resume and self.path is None:
             raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
         if self.is_kept:
-            remove_leftovers(self.checkpoint_path)
+            for half in self.checkpoint_path.parent.glob(f"{glob.escape(self.checkpoint_path.name)}.*.tmp"):
+                half.unlink(missing_ok=True)
         is_there = self.path is not None and self.path.exists()
         if is_there and resume:
             point = self._load()
@@ -172,7 +174,7 @@ class RunFiles:
             history = [EpochRecord(**row) for row in content["history"]]
         except Exception as error:  # a foreign file can fail in any way; the sentence names it
             raise PneumoError(
-                f"The safe point {self.path.name} cannot be used ({first_line(error)}). Delete it, or {ANEW}."
+                f"The safe point {self.path.name} cannot be used ({first_line(error)}). You can {ANEW}."
             ) from error
         require_same_run(self.path, content["run"], self.run)
         return content["trainer"], best, history
