@@ -186,7 +186,10 @@ def _require(ok: bool, name: str, got, expected: str) -> None:
 
 def is_fast() -> bool:
     """Whether the short mode is on (`PNEUMO_FAST=1`): few films, small images, two epochs."""
-    return os.environ.get("PNEUMO_FAST", "") not in ("", "0")
+    said = os.environ.get("PNEUMO_FAST", "").strip().lower()
+    is_on = said in ("1", "true", "yes", "on")
+    _require(is_on or said in ("", "0", "false", "no", "off"), "PNEUMO_FAST", repr(said), "1 or 0")
+    return is_on
 
 
 FAST_IMAGE_SIZE = 32
@@ -196,45 +199,25 @@ FAST_MAX_FILMS = 240
 
 def shorten(config: TrainConfig) -> TrainConfig:
     """In short mode, the configuration cut down to seconds; otherwise as it is."""
-    if not is_fast():
-        return config
-    return replace(config, image_size=FAST_IMAGE_SIZE, num_epochs=FAST_NUM_EPOCHS)
+    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": FAST_NUM_EPOCHS}
+    return replace(config, **short) if is_fast() else config
 
 
-@dataclass(frozen=True)
 class Folders:
     """Where files are read and written, all below `root`. None is made until it is written to."""
 
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    @property
-    def plots(self) -> Path:
-        return self.root / "plots"
-
-    @property
-    def build(self) -> Path:
-        return self.root / "build"
-
-    @property
-    def results(self) -> Path:
-        return self.build / "results.json"
+    def __init__(self, root: Path):
+        self.root = root
+        self.data = root / "data"
+        self.checkpoints = root / "checkpoints"
+        self.plots = root / "plots"
+        self.build = root / "build"
+        self.results = self.build / "results.json"
+        self.stored_ablation = root / "results" / "ablation.json"  # the table of runs in the repository
 
     def checkpoint(self, model: str) -> Path:
         """`checkpoints/best_model_<model>.pth`, the seed project's name."""
         return self.checkpoints / f"best_model_{model}.pth"
-
-    @property
-    def stored_ablation(self) -> Path:
-        """The table of runs that is kept in the repository."""
-        return self.root / "results" / "ablation.json"
 
     def seed_checkpoint(self, row: str, seed: int) -> Path:
         """One run of `python -m tools.ablation --keep`."""

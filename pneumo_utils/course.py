@@ -12,6 +12,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 from pneumo_utils.config import Folders, default_folders
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import format_table, load_results
+from pneumo_utils.runtime import require_writable
 
 CELL_TIMEOUT_S = 3600
 LISTING_STYLE = "<style>.highlight pre { font-family: monospace; font-size: 13px }</style>"
@@ -96,6 +97,7 @@ def run_course() -> dict[Path, float]:
         PneumoError: A lesson failed, or there are none.
     """
     folders, times_s = default_folders(), {}
+    require_writable(folders.build, folders.checkpoints, folders.plots)
     for path in list_lessons(folders):
         target, started = folders.build / "notebooks" / path.name, time.perf_counter()
         run_lesson(path, target)
@@ -103,17 +105,6 @@ def run_course() -> dict[Path, float]:
         print(f"[{path.stem}] done in {times_s[target]:.0f} s\n", flush=True)
     print(format_table(load_results(folders.results)))
     minutes = sum(times_s.values()) / 60
-    print(f"\n{len(times_s)} lessons in {minutes:.1f} minutes{_describe_peak_memory()}.")
+    print(f"\n{len(times_s)} lessons in {minutes:.1f} minutes.")
     print("The executed lessons are in build/notebooks, the figures in plots. Open the course with: make lab")
     return times_s
-
-
-def _describe_peak_memory() -> str:
-    """Peak memory of the largest kernel."""
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return ""
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    gigabytes = peak / 2**20 if sys.platform != "darwin" else peak / 2**30
-    return f", peak memory of a kernel {gigabytes:.1f} GB"

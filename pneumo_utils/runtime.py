@@ -2,8 +2,6 @@
 
 import ctypes
 import functools
-import gc
-import glob
 import inspect
 import logging
 import os
@@ -20,6 +18,8 @@ from pneumo_utils.config import is_fast
 from pneumo_utils.errors import PneumoError
 
 LIBRARIES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+LAUNCHED = {"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR"}
+"""What `torchrun` and `accelerate launch` set in the environment of each process."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed")
 
 
@@ -33,40 +33,19 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def get_random_state() -> dict:
-    """Where the generators that `set_seed` seeds stand, as tensors and plain values."""
-    import numpy as np
-    import torch
-
-    name, keys, *rest = np.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, keys.tolist(), *rest),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: dict) -> None:
-    """Puts the generators back to where they stood at `get_random_state`."""
-    import numpy as np
-    import torch
-
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    torch.cuda.set_rng_state_all(state["cuda"])
-
-
 def make_accelerator():
     """An `accelerate.Accelerator`: the best device, with half precision where a GPU gains by it."""
     import torch
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
+    is_launched = os.environ.keys() >= LAUNCHED and os.environ["WORLD_SIZE"] != "1"
+    if not is_launched:  # some of these were left over, and accelerate would wait for other processes
+        for name in LAUNCHED:
+            os.environ.pop(name, None)
     if torch.cuda.is_available():
         settings = {"mixed_precision": "bf16" if torch.cuda.is_bf16_supported() else "fp16"}
     else:
-        settings = {"mixed_precision": "no", "cpu": "LOCAL_RANK" in os.environ}  # set where there are several
+        settings = {"mixed_precision": "no", "cpu": is_launched}
     # In a run of several processes some parts of a network may stand still.
     several = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(**settings, kwargs_handlers=[several])
@@ -98,7 +77,7 @@ def name_what_to_lower(train: Callable) -> Callable:
 
     @functools.wraps(train)
     def train_in_memory(config, *arguments, **settings):
-        import torch
+        from accelerate.utils.memory import clear_device_cache
 
         try:
             return train(config, *arguments, **settings)
@@ -106,9 +85,7 @@ def name_what_to_lower(train: Callable) -> Callable:
             if not is_out_of_memory(error):
                 raise
         # Only here are the error and the frames it refers to gone, and with them the tensors they held.
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        clear_device_cache(garbage_collection=True)
         raise PneumoError(
             f"Memory ran out at batch_size {config.batch_size} and image_size {config.image_size}. "
             "Lower --batch_size or --image_size; half of either is a good next try."
@@ -134,6 +111,17 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def require_writable(*folders: Path) -> None:
+    """Raises a PneumoError, before any work, if a folder cannot be written to; an absent one is not made."""
+    for folder in folders:
+        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+            raise PneumoError(
+                f"Nothing can be kept in {folder}: {nearest} is no folder that may be written to. Name "
+                "another (--output-dir, or PNEUMO_HOME in the environment)."
+            )
+
+
 @contextmanager
 def lock_file(path: Path, *, holder: str) -> Iterator[None]:
     """Holds a file for this process; one that a process held which was killed is free again.
@@ -156,12 +144,6 @@ def lock_file(path: Path, *, holder: str) -> Iterator[None]:
         lock.release()
 
 
-def remove_leftovers(path: Path) -> None:
-    """Removes what a process killed in `write_atomically` left, for `path` and names that extend it."""
-    for temporary in path.parent.glob(f"{glob.escape(path.name)}.*.tmp"):
-        temporary.unlink(missing_ok=True)
-
-
 def get_versions() -> dict[str, str]:
     """Versions of Python and of the libraries that decide a result."""
     from importlib.metadata import version  # here, because an answer needs no versions
@@ -174,8 +156,9 @@ def show_banner(data: str) -> None:
     """Prints what a run rests on, for the head of a lesson: a sentence about data, date, device, versions."""
     print(data)
     mode = "on" if is_fast() else "off"
-    device = make_accelerator().device
-    print(f"Run on {date.today():%d %B %Y}, device {device}, {os.cpu_count()} cores, short mode {mode}.")
+    accelerator = make_accelerator()
+    where = f"device {accelerator.device}, processes {accelerator.num_processes}, cores {os.cpu_count()}"
+    print(f"Run on {date.today():%d %B %Y}, {where}, short mode {mode}.")
     print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
 
 

@@ -83,7 +83,7 @@ def trained(monkeypatch):
 
 def test_each_row_and_seed_leaves_one_file_and_one_checkpoint(finished):
     assert sorted(path.name for path in (finished / "runs").iterdir()) == sorted(FILES)
-    kept = sorted(path.name for path in (finished / "kept").iterdir())
+    kept = sorted(path.name for path in (finished / "kept").glob("*.pth"))
     assert kept == ["blended0.pth", "blended1.pth", "plain0.pth", "plain1.pth"]
 
 

@@ -115,6 +115,17 @@ def test_a_file_that_is_named_is_taken_and_nothing_fetched(tmp_path, colour, mon
     assert all(torch.equal(loaded[name], value) for name, value in colour.state_dict().items())
 
 
+def test_weights_kept_inside_a_wrapper_are_read_and_those_that_are_no_numbers_refused(tmp_path, colour):
+    said, state = [], colour.state_dict()
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "w.pth")
+    model = SmallFinetune()
+    assert set(model.load_imagenet_state(tmp_path / "w.pth", say=said.append)) == set(state)
+    assert len(said) == 1 and "DataParallel" in said[0]
+    state["stages.0.weight"] = torch.full_like(state["stages.0.weight"], float("nan"))
+    with pytest.raises(PneumoError, match=r"values that are not numbers or infinite in stages\.0\.weight"):
+        model.use_imagenet_state(state)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"rubbish", [1], {"epoch": 3}])
 def test_a_file_that_is_no_weights_is_named(tmp_path, content):
     if isinstance(content, bytes):

@@ -18,6 +18,7 @@ from pneumo_utils.models.checkpoint import (
     Checkpoint,
     from_values,
     load_checkpoint,
+    load_weights,
     require_match,
     save_checkpoint,
     to_values,
@@ -135,9 +136,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch, checkpoint, co
         ({"temperature": float("nan")}, "out of range"),
         ({"num_members": 0}, "number of members"),
         ({"num_members": 10**9}, "number of members"),
-        ({"num_members": 2}, "state_dict"),
+        ({"num_members": 2}, "the weights lack"),
         ({"class_names": ("SICK", "WELL")}, "SICK"),
-        ({"state": {}}, "state_dict"),
+        ({"state": {}}, r"the weights lack .* and \d+ more"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(tmp_path, checkpoint, change, reason):
@@ -151,21 +152,32 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, checkpoint, bad):
     state = {name: value.clone() for name, value in checkpoint.state.items()}
     state["head.weight"][0, 0] = bad
     path = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth")
-    with pytest.raises(PneumoError, match="not finite"):
+    with pytest.raises(
+        PneumoError, match=r"the weights hold values that are not numbers or infinite in head\.weight"
+    ):
         load_checkpoint(path)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda state: state.pop("head.weight"), "state_dict"),
-        (lambda state: state.update(more=torch.zeros(1)), "state_dict"),
-        (lambda state: state.update({"head.weight": torch.zeros(3, 5)}), "state_dict"),
-        (lambda state: state.update({"head.weight": state["head.weight"].T.clone()}), "state_dict"),
+        (lambda state: state.pop("head.weight"), "the weights lack head.weight"),
+        (lambda state: state.update(more=torch.zeros(1)), "the weights have, unlike the model, more"),
+        (
+            lambda state: state.update({"head.weight": torch.zeros(3, 5)}),
+            "size mismatch for head",
+        ),
+        (
+            lambda state: state.update({"head.weight": state["head.weight"].T.clone()}),
+            "size mismatch for head",
+        ),
         # It claims a shape of a million million numbers and holds one.
-        (lambda state: state.update({"head.weight": torch.zeros(1).expand(10**6, 10**6)}), "state_dict"),
+        (
+            lambda state: state.update({"head.weight": torch.zeros(1).expand(10**6, 10**6)}),
+            "size mismatch for head",
+        ),
         (lambda state: state.update({"head.weight": state["head.weight"].double()}), "number type"),
-        (lambda state: state.update({"head.weight": "a word"}), "state_dict"),
+        (lambda state: state.update({"head.weight": "a word"}), "the weights do not fit: .*head.weight"),
     ],
     ids=["missing", "more", "shape", "turned", "huge", "type", "word"],
 )
@@ -175,6 +187,36 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, checkpoint, change, reaso
     path = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth")
     with pytest.raises(PneumoError, match=reason):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "_orig_mod.module.", "features._orig_mod."])
+def test_weights_kept_inside_a_wrapper_of_torch_are_read_which_is_said(tmp_path, checkpoint, wrapper):
+    names = {name: wrapper + name for name in checkpoint.state}
+    if wrapper.startswith("features"):  # one part alone was compiled
+        names = {name: name.replace("features.", wrapper) for name in checkpoint.state}
+    state = {names[name]: value for name, value in checkpoint.state.items()}
+    path, said = save_checkpoint(replace(checkpoint, state=state), tmp_path / "c.pth"), []
+    loaded = load_checkpoint(path, say=said.append)
+    assert list(loaded.state) == list(checkpoint.state)
+    assert len(said) == 1 and "wrapper" in said[0]
+    save_checkpoint(checkpoint, path)
+    assert load_checkpoint(path, say=pytest.fail).state.keys() == checkpoint.state.keys()
+
+
+def test_averaged_weights_are_read_without_their_count(tmp_path, checkpoint):
+    averaged = torch.optim.swa_utils.AveragedModel(checkpoint.build_model()).state_dict()
+    path = save_checkpoint(replace(checkpoint, state=averaged), tmp_path / "c.pth")
+    assert load_checkpoint(path, say=lambda text: None).state.keys() == checkpoint.state.keys()
+
+
+def test_a_long_list_of_weights_is_cut_and_the_rest_counted(checkpoint):
+    model, state = checkpoint.build_model(), checkpoint.state
+    floats = [name for name in state if not name.endswith("num_batches_tracked")]
+    with pytest.raises(ValueError) as caught:
+        load_weights(model, {})
+    assert str(caught.value) == f"the weights lack {next(iter(state))} and {len(floats) - 1} more"
+    with pytest.raises(ValueError, match=rf"do not fit: size mismatch .* and {len(floats) - 1} more$"):
+        load_weights(model, {name: torch.zeros(1, 2, 3) for name in floats})
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path, checkpoint):

@@ -72,6 +72,15 @@ def test_eval_answers_in_json_and_nothing_else(home, pneumo):
     assert [r["accuracy"] for r in kept if r["split"] == "test"] == [row["accuracy"]]
 
 
+def test_a_torn_results_file_costs_no_figures(home, pneumo):
+    path = home / "build" / "results.json"
+    path.write_text('{"rows": [{"mod')
+    done = pneumo("eval", "--model", MODEL, "--json", cwd=home)
+    assert done.returncode == 0 and "It is kept as results.json." in done.stderr
+    row = json.loads(done.stdout)
+    assert [kept["accuracy"] for kept in json.loads(path.read_text())["rows"]] == [row["accuracy"]]
+
+
 @pytest.mark.system
 @pytest.mark.parametrize("module", [False, True])
 def test_a_process_of_its_own_evaluates_validation_unless_test_is_asked_for(home, module):
@@ -265,6 +274,7 @@ def test_help_names_what_a_user_needs_and_needs_no_torch():
         ("--random-start --strategy two_stage", {"pretrained": False, "strategy": "two_stage"}),
         ("--mixup 0.25 --balance sampling", {"mixup": 0.25, "balance": "sampling"}),
         ("--batch-size 8 --lr 0.5 --seed 3", {"batch_size": 8, "lr": 0.5, "seed": 3}),
+        ("--image-size 48", {"image_size": 48}),
         ("", {"pretrained": True, "mixup": 0.0, "balance": "weights", "strategy": "auto", "seed": 0}),
     ],
 )
@@ -285,6 +295,65 @@ def test_flags_change_the_recipe_and_nothing_else_does(folders, monkeypatch, com
     assert config.to_dict().items() >= expected.items()
     unchanged = make_config("resnet_finetune", image_size=32, num_epochs=2)
     assert replace(config, **{name: getattr(unchanged, name) for name in expected}) == unchanged
+
+
+def test_what_is_typed_wins_over_the_short_mode(folders, monkeypatch):
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    words = f"train --model {MODEL} --data synthetic --batch-size 64 --epochs 3 --image-size 48 --json"
+    assert cli.main(words.split()) == 0
+    config = load_checkpoint(folders.checkpoint(MODEL)).config
+    assert (config.num_epochs, config.image_size) == (3, 48)
+
+
+RUN = f"train --model {MODEL} --batch-size 8 --epochs 2 --lr 0.001".split()
+
+
+def test_a_run_that_has_ended_is_not_trained_again_by_resume(home, pneumo):
+    before = (home / PATH).read_bytes()
+    done = pneumo(*RUN, "--resume", "--json", cwd=home)
+    assert done.returncode == 0 and "This run has ended: best_model_cnn_baseline.pth stays" in done.stderr
+    assert json.loads(done.stdout)["val"] == load_checkpoint(home / PATH).val_metrics
+    assert (home / PATH).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "other"),
+    [
+        ("--epochs 3", "num_epochs 2 there, 3 here"),
+        ("--lr 0.01", "lr 0.001 there, 0.01 here"),
+        ("--batch-size 4 --seed 1", "batch_size 8 there, 4 here; seed 0 there, 1 here"),
+        ("--image-size 48", "image_size 32 there, 48 here"),
+        ("--data synthetic", "train films [0-9a-f]{32} there, [0-9a-f]{32} here"),
+    ],
+)
+def test_a_run_that_has_ended_is_not_overwritten_by_resume_with_other_settings(home, pneumo, words, other):
+    before = (home / PATH).read_bytes()
+    done = pneumo(*RUN, *words.split(), "--resume", cwd=home)
+    assert done.returncode == 2 and re.search(other, done.stderr) and "anew without --resume" in done.stderr
+    assert (home / PATH).read_bytes() == before and done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("train", "checkpoints"),
+        ("train", "build"),
+        ("lr", "plots"),
+        ("eval", "build"),
+        ("eval --report p/r.html", "p"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_said_before_the_work(
+    folders, pneumo, monkeypatch, words, place
+):
+    (folders.root / place).write_text("a file")
+    save_checkpoint(make_checkpoint(), folders.root / "own.pth")
+    own = ["--checkpoint_path", "own.pth"] if words.startswith("eval") else []
+    monkeypatch.setattr("pneumo_utils.data.sources.load_split", lambda *a, **k: pytest.fail("read films"))
+    done = pneumo(*words.split(), "--model", MODEL, *own, cwd=folders.root)
+    assert done.returncode == 1 and re.match(
+        rf"pneumo: Nothing can be kept in .*{place} is no folder", done.stderr
+    )
 
 
 def test_lr_shows_a_curve_and_trains_nothing(folders, monkeypatch, capsys):

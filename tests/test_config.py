@@ -65,12 +65,21 @@ def test_an_unknown_setting_in_a_dict_is_refused():
         TrainConfig.from_dict({"model": "cnn_baseline", "colour": 1})
 
 
-@pytest.mark.parametrize(("value", "short"), [("", False), ("0", False), ("1", True)])
+OFF, ON = ("", " ", "0", "false", "No", "OFF"), ("1", "true", "Yes", "ON")
+
+
+@pytest.mark.parametrize(("value", "short"), [(v, False) for v in OFF] + [(v, True) for v in ON])
 def test_the_short_mode_follows_the_environment(monkeypatch, value, short):
     monkeypatch.setenv("PNEUMO_FAST", value)
     full = TrainConfig(model="cnn_baseline", image_size=96, num_epochs=9)
     assert config.is_fast() is short
     assert (config.shorten(full) != full) is short
+
+
+def test_a_short_mode_that_is_neither_on_nor_off_is_refused(monkeypatch):
+    monkeypatch.setenv("PNEUMO_FAST", "perhaps")
+    with pytest.raises(UsageError, match="PNEUMO_FAST is 'perhaps'; expected 1 or 0"):
+        config.is_fast()
 
 
 def test_the_root_is_found_from_the_notebooks_folder(tmp_path):

@@ -38,6 +38,13 @@ def test_a_failing_cell_stops_the_course_and_is_kept(folders):
     assert not (folders.build / "notebooks" / "02_b.ipynb").exists()
 
 
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_lesson(folders, monkeypatch):
+    write_lesson(folders, "01_a.ipynb", "1 / 0")
+    folders.plots.write_text("a file")
+    with pytest.raises(PneumoError, match="plots is no folder that may be written to"):
+        course.run_course()
+
+
 def test_no_lessons_is_said(folders):
     with pytest.raises(PneumoError, match="no notebooks"):
         course.run_course()

@@ -22,7 +22,7 @@ def make_predictions(labels, probs, patients=None):
 
 
 def test_the_judgement_worked_out_by_hand():
-    band = ReferBand(0.05, True, (0.6, 0.7))  # NORMAL up to 0.6, PNEUMONIA from 0.3 on
+    band = ReferBand(0.05, (0.6, 0.7))  # NORMAL up to 0.6, PNEUMONIA from 0.3 on
     # {N} right, {N} wrong, both, both, {P} right, {P} wrong
     films = make_predictions([0, 1, 0, 1, 1, 0], [0.1, 0.2, 0.4, 0.5, 0.9, 0.8])
     got = judge_refer_band(band, films, num_draws=100)
@@ -52,14 +52,14 @@ def test_intervals_are_those_of_films_drawn_by_patient():
 
 def test_where_all_are_referred_there_is_no_error_to_report():
     films = make_predictions([0, 1], [0.4, 0.6])
-    got = judge_refer_band(ReferBand(0.05, True, (1.0, 1.0)), films, num_draws=20)
+    got = judge_refer_band(ReferBand(0.05, (1.0, 1.0)), films, num_draws=20)
     assert got["share_referred"] == 1 and got["error_among_answered"] is None
     assert got["intervals"]["error_among_answered"] == (None, None)
 
 
 def test_one_patient_gives_no_interval():
     films = make_predictions([0, 1], [0.1, 0.9], patients=np.array(["p", "p"]))
-    got = judge_refer_band(ReferBand(0.05, True, (0.6, 0.6)), films, num_draws=20)
+    got = judge_refer_band(ReferBand(0.05, (0.6, 0.6)), films, num_draws=20)
     assert got["coverage"] == 1 and got["intervals"]["coverage"] == (None, None)
 
 

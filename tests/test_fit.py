@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import PATIENCE_S
 from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.data.augmentation import make_stress_films
@@ -71,14 +72,14 @@ def test_every_model_has_a_recipe_under_its_name():
 
 
 def test_a_recipe_is_changed_only_where_asked():
-    assert make_config("cnn_baseline", lr=0.5, seed=None) == replace(RECIPES["cnn_baseline"], lr=0.5)
+    assert make_config("cnn_baseline", lr=0.5) == replace(RECIPES["cnn_baseline"], lr=0.5)
     with pytest.raises(UsageError, match=r"'vgg'.*cnn_baseline.*timm_NAME"):
         make_config("vgg")
 
 
 def test_a_backbone_of_timm_takes_the_recipe_of_efficientnet():
     expected = replace(RECIPES["efficientnet_lite0_finetune"], model="timm_resnet10t", mixup=0.2)
-    assert make_config("timm_resnet10t", mixup=0.2, lr=None) == expected
+    assert make_config("timm_resnet10t", mixup=0.2) == expected
 
 
 def test_history_is_kept_for_people_and_programs(tmp_path):
@@ -192,6 +193,58 @@ def test_a_loss_that_explodes_stops_with_a_remedy(phantoms, tiny_config, tmp_pat
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def spoil_after_the_last_step(monkeypatch, spoil) -> None:
+    """Changes the trainer at the end of its first epoch, as an overflow in the last step would."""
+    train_epoch = Trainer.train_epoch
+
+    def train_and_spoil(self, epoch, **settings):
+        loss = train_epoch(self, epoch, **settings)
+        with torch.no_grad():
+            spoil(self.averaged.module)
+        return loss
+
+    monkeypatch.setattr(Trainer, "train_epoch", train_and_spoil)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda model: model.head.weight.fill_(float("nan")),
+        lambda model: model.head.bias.fill_(float("inf")),
+        lambda model: model.head.weight.fill_(3e38),  # finite, and the logits are not
+        # Divided by an infinite deviation activations are 0: finite logits, and a file that none could read.
+        lambda model: model.features[0][1].running_var.fill_(float("inf")),
+    ],
+)
+def test_weights_that_overflow_in_the_last_step_are_said_with_a_remedy(
+    phantoms, tiny_config, tmp_path, monkeypatch, spoil
+):
+    train, val = phantoms
+    spoil_after_the_last_step(monkeypatch, spoil)
+    with pytest.raises(
+        PneumoError, match=r"The weights or logits became infinite or NaN.*Lower --lr \(it is 0\.001\)"
+    ):
+        fit(tiny_config, train, val=val, checkpoint_path=tmp_path / "c.pth", say=lambda text: None)
+    assert not list(tmp_path.glob("*.pth")) and not list(tmp_path.glob("*.resume"))
+    monkeypatch.undo()
+    fit(
+        replace(tiny_config, num_epochs=1),
+        train,
+        val=val,
+        checkpoint_path=tmp_path / "c.pth",
+        say=lambda text: None,
+    )
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_before_training(
+    phantoms, tiny_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: pytest.fail("trained"))
+    (tmp_path / "checkpoints").write_text("a file")
+    with pytest.raises(PneumoError, match=r"Nothing can be kept in .*checkpoints is no folder.*--output-dir"):
+        fit(tiny_config, phantoms[0], val=phantoms[1], checkpoint_path=tmp_path / "checkpoints" / "c.pth")
+
+
 def test_training_stops_early(phantoms, tiny_config, monkeypatch):
     train, val = phantoms
     monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: 0.5)  # nothing is learnt
@@ -302,6 +355,18 @@ def launch(words: list[str], number: int, cwd) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.system
+@pytest.mark.parametrize(
+    "left", [{"LOCAL_RANK": "0"}, {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2"}, {"WORLD_SIZE": "two"}]
+)
+def test_what_a_launcher_left_in_the_environment_makes_no_run_of_several_processes(left):
+    program = "from pneumo_utils.runtime import show_banner; show_banner('Data.')"
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, env=os.environ | left, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    assert "processes 1, cores" in done.stdout
+
+
+@pytest.mark.system
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     found = {}
@@ -311,7 +376,7 @@ def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
         done = launch([str(tmp_path / "train.py"), str(folder)], number, tmp_path)
         found[number] = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
         assert done.stdout.count("said epoch  1") == 1
-        assert sorted(path.name for path in folder.glob("model*")) == ["model.pth"]
+        assert sorted(path.name for path in folder.glob("model*")) == ["model.pth", "model.pth.lock"]
     # A batch of 15 films is shared as 8 and 7. Nothing but the order of sums differs: the normalisation of a
     # frozen backbone stands still.
     for share in found[2]:

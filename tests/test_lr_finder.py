@@ -100,8 +100,9 @@ def test_it_ends_where_the_smoothed_loss_is_three_times_its_lowest(play, loss, n
     assert len(curve.lrs) == len(curve.losses) == len(seen) == num_steps
 
 
-def test_it_ends_where_the_loss_is_no_number(play):
-    curve, _ = play([1.0, 0.9, 0.8, 0.7, float("nan"), 0.6], num_steps=12)
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_it_ends_where_the_loss_is_no_number(play, loss):
+    curve, _ = play([1.0, 0.9, 0.8, 0.7, loss, 0.6], num_steps=12)
     assert len(curve.lrs) == 4 and np.isfinite(curve.losses).all()
 
 

@@ -6,11 +6,16 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 from lessons import SETUP, list_solutions, make_badge
 
+from pneumo_utils import config
+from pneumo_utils.data.synthetic import make_phantoms
+from pneumo_utils.evaluation import metrics
 from pneumo_utils.plots.style import MAX_ALT_LENGTH
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -278,3 +283,32 @@ def test_it_was_run_top_to_bottom_or_not_at_all(lesson):
     assert counts in ([None] * len(counts), list(range(1, len(counts) + 1)))
     if counts[0] is None:
         assert lesson.outputs == []
+
+
+def run_cell(name: str, containing: str, **known) -> None:
+    """Executes the one cell of a lesson that has these words, in the place of all cells before it."""
+    (source,) = [source for source in Lesson(name).code if containing in source]
+    exec(compile(source, name, "exec"), known)
+
+
+def test_lesson_04_goes_on_where_a_model_is_wrong_on_no_film(capsys):
+    films = make_phantoms(8, image_size=32)
+    said = metrics.Predictions(films.labels, 0.1 + 0.8 * films.labels, films.patients, films.names)
+    model = SimpleNamespace(build_model=lambda: None, transform=None)
+    maps = SimpleNamespace(compute_saliency=lambda network, images, transform: np.zeros((8, 4, 4)))
+    known = {"chosen": "net", "trained": {"net": model}, "row": {"threshold": 0.5}, "config": config}
+    known |= {
+        "films": {("net", "test"): films},
+        "predictions": {("net", "test"): said},
+    }
+    known |= {"metrics": metrics, "saliency": maps, "show_saliency": pytest.fail}
+    run_cell("04_evaluate_and_compare.ipynb", "choose_worst", **known)
+    assert capsys.readouterr().out == "net is right on all 8 test films: there is no error to look at.\n"
+
+
+def test_lesson_05_goes_on_where_no_film_goes_to_a_person(capsys):
+    judged = SimpleNamespace(probs=np.array([0.1, 0.9]), labels=np.array([0, 1]))
+    reader = SimpleNamespace(FilmReader=lambda models: SimpleNamespace(refer_range=(0.4, 0.6)))
+    known = {"judged": judged, "reader": reader, "trained": SimpleNamespace(threshold=0.5)}
+    run_cell("05_interactive_inference.ipynb", "refer_range\nreferred", **known)
+    assert capsys.readouterr().out.endswith("wrong among those (no films), among the others 0.0%\n")

@@ -112,7 +112,7 @@ def test_differences_of_models_are_told_apart_from_none(predictions):
 
 
 def test_refer_bands_show_where_a_film_goes_to_a_person():
-    both, none = (ReferBand(alpha, True, limits) for alpha, limits in ((0.01, (0.7, 0.6)), (0.2, (0.2, 0.3))))
+    both, none = (ReferBand(alpha, limits) for alpha, limits in ((0.01, (0.7, 0.6)), (0.2, (0.2, 0.3))))
     labels, probs = np.array([0, 0, 1, 1]), np.array([0.05, 0.45, 0.55, 0.95])
     said = Predictions(labels, probs, *[np.arange(4).astype(str)] * 2)
     figure = plot_refer_bands([both, none], said, title="test")

@@ -1,5 +1,8 @@
 """The results file, its tables, and our figures beside published ones."""
 
+import subprocess
+import sys
+
 import matplotlib.pyplot as plt
 import pytest
 from conftest import read_texts
@@ -34,14 +37,51 @@ def test_a_row_replaces_the_older_one_of_the_same_kind(tmp_path):
         ("test", "resnet_finetune", 0.9),
         ("val", "cnn_baseline", 0.9),
     ]
-    assert [p.name for p in path.parent.iterdir()] == ["results.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["results.json", "results.json.lock"]
 
 
 def test_no_file_means_no_rows_and_a_damaged_one_is_named(tmp_path):
     assert load_results(tmp_path / "r.json") == []
     (tmp_path / "r.json").write_text("{")
-    with pytest.raises(PneumoError, match=r"r\.json is not a results file"):
+    with pytest.raises(PneumoError, match=r"r\.json is not a table of rows"):
         load_results(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "", "[]", '{"rows": 5}', '{"rows": [1]}', '{"rows": [{"model": "m"}]}', b"\xff\x00"]
+)
+def test_a_file_that_is_no_results_is_kept_aside_and_costs_no_row(tmp_path, capsys, content):
+    path = tmp_path / "results.json"
+    content = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(content)
+    save_result(make_row(), path)
+    assert [row["model"] for row in load_results(path)] == ["cnn_baseline"]
+    (aside,) = tmp_path.glob("*.damaged")
+    assert aside.read_bytes() == content and f"kept as {aside.name}" in capsys.readouterr().err
+
+
+ADDING = """
+import sys
+from pathlib import Path
+from pneumo_utils.evaluation.results import save_result
+for number in range(30):
+    save_result({"data": sys.argv[2], "split": "val", "model": str(number)}, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.system
+def test_of_rows_from_several_processes_at_once_none_is_lost(tmp_path):
+    path = tmp_path / "results.json"
+    words = [sys.executable, "-c", ADDING, str(path)]
+    for process in [subprocess.Popen([*words, name]) for name in "abc"]:
+        assert process.wait() == 0
+    assert len(load_results(path)) == 3 * 30
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "build").write_text("a file")
+    with pytest.raises(PneumoError, match=r"Nothing can be kept in .*build is no folder"):
+        save_result(make_row(), tmp_path / "build" / "results.json")
 
 
 def test_the_table_shows_figures_with_intervals():

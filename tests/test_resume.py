@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import torch
 
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.backbone import ResnetFinetune
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.runtime import make_accelerator
@@ -100,7 +101,7 @@ def test_a_run_that_is_cut_off_in_every_epoch_ends_with_the_same_weights(phantom
     assert said[0] == f"Training goes on after epoch {config.num_epochs - 1}."
     assert_same(result, whole)
     assert load_checkpoint(path).threshold == whole.checkpoint.threshold
-    assert [file.name for file in path.parent.iterdir()] == ["c.pth"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["c.pth", "c.pth.lock"]
 
 
 def test_the_number_of_threads_is_that_of_the_run(phantoms, path, expected):
@@ -162,11 +163,11 @@ def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_b
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True)
     assert killed.returncode == -signal.SIGKILL
     left = sorted(file.suffix for file in folders.checkpoints.iterdir())
-    assert left == [".pth", ".resume", ".tmp"]
+    assert left == [".lock", ".pth", ".resume", ".tmp"]
     assert cli.main([*words, "--resume"]) == 0
     assert "Training goes on after epoch 1." in capsys.readouterr().err
     path = folders.checkpoint("cnn_baseline")
-    assert list(folders.checkpoints.iterdir()) == [path]
+    assert sorted(folders.checkpoints.iterdir()) == [path, path.with_name(path.name + ".lock")]
     history = json.loads(folders.history("cnn_baseline").with_suffix(".json").read_text())
     assert [record["epoch"] for record in history] == [1, 2]
     assert cli.main([*words, "--output_dir", str(tmp_path / "whole")]) == 0
@@ -228,39 +229,72 @@ def start(folder, films, config=CNN, *, weights_path=None, device=None):
         ("pickle", "it is not a file of tensors and plain values"),
     ],
 )
-def test_a_damaged_safe_point_is_named_and_not_used(kept, phantoms, tmp_path, how, reason):
+def test_a_damaged_safe_point_is_named_and_nothing_overwritten(kept, phantoms, tmp_path, how, reason):
     folder = shutil.copytree(kept, tmp_path / "damaged")
     damage(folder / "c.pth.resume", how)
-    found, said = start(folder, phantoms)
-    reason = f"The safe point c.pth.resume is not used ({reason})"
-    assert found is None and said == [f"{reason}: training starts from the beginning."]
-    assert not (folder / "owned").exists()
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(
+        PneumoError, match=rf"c\.pth\.resume cannot be used \({reason}\).*anew without --resume"
+    ):
+        start(folder, phantoms)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_a_safe_point_of_another_run_is_not_used(kept, phantoms, tmp_path, monkeypatch):
+def test_a_safe_point_of_another_run_is_refused_with_both_values(kept, phantoms, tmp_path, monkeypatch):
     train, val = phantoms
     found, said = start(kept, phantoms)
-    assert len(found.history) == 1 and said == ["Training goes on after epoch 1."]
+    assert len(found[-1]) == 1 and said == ["Training goes on after epoch 1."]
     (tmp_path / "w.pth").write_bytes(b"weights")
     changed = train.images.copy()
     changed[0, 0, 0] ^= 1
     brighter = replace(CNN.augmentation, brightness=0.2)
+    device = make_accelerator().device.type
+    before = {path: path.read_bytes() for path in kept.iterdir()}
     for arguments, other in (
-        ({"config": replace(CNN, batch_size=8, seed=1)}, "another batch_size, another seed"),
-        ({"config": replace(CNN, num_epochs=4)}, "another num_epochs"),
-        ({"config": replace(CNN, augmentation=brighter)}, "another augmentation"),
-        ({"films": (replace(train, images=changed), val)}, "another train films"),
-        ({"films": (train, val.select(slice(1, None)))}, "another validation films"),
-        ({"weights_path": tmp_path / "w.pth"}, "another weights"),
-        ({"device": "abacus"}, "another device"),
+        ({"config": replace(CNN, batch_size=8, seed=1)}, "batch_size 16 there, 8 here; seed 0 there, 1 here"),
+        ({"config": replace(CNN, num_epochs=4)}, "num_epochs 3 there, 4 here"),
+        ({"config": replace(CNN, strategy="full")}, "strategy auto there, full here"),
+        ({"config": replace(CNN, augmentation=brighter)}, "brightness 0.1 there, 0.2 here"),
+        ({"films": (replace(train, images=changed), val)}, f"train films {train.fingerprint()} there"),
+        ({"films": (train, val.select(slice(1, None)))}, f"validation films {val.fingerprint()} there"),
+        ({"weights_path": tmp_path / "w.pth"}, "weights none there, 9a129038"),
+        ({"device": "abacus"}, f"device {device} there, abacus here"),
     ):
-        found, said = start(kept, **{"films": phantoms} | arguments)
-        reason = f"The safe point c.pth.resume is not used (it is of a run with {other})"
-        assert found is None and said == [f"{reason}: training starts from the beginning."]
+        with pytest.raises(UsageError, match=re.escape(f"c.pth.resume is of another run ({other}")):
+            start(kept, **{"films": phantoms} | arguments)
+    monkeypatch.setenv("PNEUMO_FAST", "1")
+    with pytest.raises(UsageError, match="short mode off there, on here"):
+        start(kept, phantoms)
+    monkeypatch.delenv("PNEUMO_FAST")
     versions = safe_point.get_versions() | {"torch": "1.0"}
     monkeypatch.setattr(safe_point, "get_versions", lambda: versions)
-    found, said = start(kept, phantoms)
-    assert found is None and "a run with another torch)" in said[0]
+    with pytest.raises(UsageError, match=r"torch \S+ there, 1\.0 here"):
+        start(kept, phantoms)
+    assert {path: path.read_bytes() for path in kept.iterdir()} == before
+
+
+def test_a_second_training_of_the_same_checkpoint_is_refused(phantoms, path, expected):
+    refused = []
+
+    def say(text):
+        if not refused:
+            with pytest.raises(PneumoError, match=r"c\.pth is in use by another training; .*Wait") as caught:
+                fit(CNN, phantoms[0], val=phantoms[1], checkpoint_path=path, say=pytest.fail)
+            refused.append(caught.value)
+
+    assert_same(fit(CNN, phantoms[0], val=phantoms[1], checkpoint_path=path, say=say), expected)
+    assert len(refused) == 1
+    assert load_checkpoint(path).threshold == expected.checkpoint.threshold
+
+
+def test_killed_before_the_first_checkpoint_is_kept_the_run_goes_on(phantoms, path, monkeypatch, expected):
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(safe_point, "save_checkpoint", lambda *arguments: (_ for _ in ()).throw(Killed))
+        fit(CNN, phantoms[0], val=phantoms[1], checkpoint_path=path, say=lambda text: None)
+    assert not path.exists()
+    result, said = resume(CNN, phantoms, path)
+    assert said[0] == "Training goes on after epoch 1."
+    assert_same(result, expected)
 
 
 def test_a_safe_point_that_does_not_fit_its_own_run_is_refused(phantoms, path, point):
@@ -283,8 +317,6 @@ def test_without_a_safe_point_training_starts_from_the_beginning(phantoms, path,
 def test_a_safe_point_is_only_used_if_asked_for(phantoms, path, point, expected):
     cut_off(replace(CNN, num_epochs=2), phantoms, path)
     result, said = resume(CNN, phantoms, path, resume=False)
-    assert said[0].startswith(
-        "The safe point c.pth.resume of an earlier run is not used and will be overwritten; "
-    )
+    assert said[0].startswith("c.pth.resume of an earlier run will be overwritten; --resume would")
     assert len(said) == 1 + len(result.history) and not point.exists()
     assert_same(result, expected)

@@ -1,5 +1,6 @@
 """Seeds, versions, files written whole, and shown sources."""
 
+import os
 import random
 import subprocess
 import sys
@@ -12,12 +13,10 @@ import torch
 
 from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import PneumoError, first_line
-from pneumo_utils.models.checkpoint import load_tensors
 from pneumo_utils.runtime import (
-    get_random_state,
     get_versions,
     lock_file,
-    set_random_state,
+    require_writable,
     set_seed,
     show_banner,
     show_source,
@@ -35,18 +34,6 @@ def test_a_seed_repeats_every_generator():
     assert draw() == first
     set_seed(6)
     assert all(a != b for a, b in zip(first, draw(), strict=True))
-
-
-def test_every_generator_goes_on_from_a_kept_state(tmp_path):
-    def draw():
-        return random.gauss(0, 1), np.random.standard_normal(), torch.rand(1).item()
-
-    draw()  # NumPy and Python now keep the second of a pair of normal numbers
-    torch.save(get_random_state(), tmp_path / "state")
-    first = draw()
-    set_seed(6)
-    set_random_state(load_tensors(tmp_path / "state"))
-    assert draw() == first
 
 
 def test_a_file_is_written_whole_into_a_folder_that_is_made(tmp_path):
@@ -104,6 +91,19 @@ def test_a_lock_that_cannot_be_made_is_an_error_of_the_system(tmp_path):
 )
 def test_an_error_of_the_system_is_worded_without_its_number_and_never_as_none(error, expected):
     assert first_line(error) == expected
+
+
+@pytest.mark.parametrize("place", ["file", "file/deeper/folder", "locked/new"])
+def test_a_folder_that_cannot_be_written_to_is_named_and_none_is_made(tmp_path, monkeypatch, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "locked").mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "locked" and access(path, mode))
+    nearest = place.split("/")[0]
+    with pytest.raises(PneumoError, match=rf"{place}: \S*{nearest} is no folder that may be .*--output-dir"):
+        require_writable(tmp_path, tmp_path / place)
+    require_writable(tmp_path / "some" / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "locked"]
 
 
 def test_versions_are_those_installed():

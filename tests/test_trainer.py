@@ -365,11 +365,12 @@ def test_averaged_weights_move_by_the_share_that_the_decay_leaves(phantoms):
     assert torch.allclose(kept[2], 3 / 12 * kept[1] + 9 / 12 * weights[2], atol=1e-6)
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_are_spoilt(phantoms):
+@pytest.mark.parametrize("bias", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_before_the_weights_are_spoilt(phantoms, bias):
     trainer = make_trainer(phantoms[0], model="cnn_baseline")
-    nn.init.constant_(trainer.bare_model.head.bias, float("nan"))
+    nn.init.constant_(trainer.bare_model.head.bias, bias)
     before = copy_state(trainer.bare_model.features)
-    with pytest.raises(PneumoError, match=r"loss became nan.*Lower --lr \(it is 0\.01\)"):
+    with pytest.raises(PneumoError, match=r"loss became infinite or NaN.*Lower --lr \(it is 0\.01\)"):
         trainer.train_epoch(1)
     for name, value in trainer.bare_model.features.named_parameters():
         assert torch.equal(value, before[name])

@@ -1,6 +1,7 @@
 """`pneumo train` and `pneumo lr`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pneumo_utils import cli
@@ -33,22 +34,25 @@ def _add_recipe_flags(parser) -> None:
     cli.add_flag(parser, "seed", type=int, help="of weights, order and augmentation")
 
 
-def _make_config(arguments, **changes):
+def _make_config(arguments, **typed):
+    """The recipe, shortened in short mode, with what was typed in the place of either."""
     from pneumo_utils.config import shorten
     from pneumo_utils.training.recipes import make_config
 
     names = ("batch_size", "lr", "strategy", "pretrained", "mixup", "balance", "seed", "image_size")
-    changes |= {name: getattr(arguments, name) for name in names}
-    return shorten(make_config(arguments.model, **changes))
+    typed |= {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in typed.items() if value is not None}
+    return replace(shorten(make_config(arguments.model)), **given)
 
 
 def _train(arguments) -> None:
     config, folders = _make_config(arguments, num_epochs=arguments.epochs), cli.get_folders(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
-    from pneumo_utils.runtime import make_accelerator
+    from pneumo_utils.runtime import make_accelerator, require_writable
     from pneumo_utils.training.fit import fit
-    from pneumo_utils.training.resume import save_history
+    from pneumo_utils.training.resume import load_ended, save_history
 
+    require_writable(folders.checkpoints, folders.build)
     accelerator = make_accelerator()
     choice = choose_data(arguments.data)
     with accelerator.main_process_first():  # it decodes, the others find the films in the cache
@@ -57,11 +61,17 @@ def _train(arguments) -> None:
         cli.say(choice.sentence)
         cli.say_skipped(train)
     path = folders.checkpoint(config.model)
-    files = {"weights_path": arguments.weights, "checkpoint_path": path}
-    result = fit(config, train, val=val, **files, resume=arguments.resume, say=cli.say)
+    checkpoint = load_ended(path, config, train) if arguments.resume else None
+    if checkpoint is None:
+        files = {"weights_path": arguments.weights, "checkpoint_path": path}
+        result = fit(config, train, val=val, **files, resume=arguments.resume, say=cli.say)
+        checkpoint = result.checkpoint
+        if accelerator.is_main_process:
+            save_history(result.history, folders.history(config.model))
+    elif accelerator.is_main_process:
+        cli.say(f"This run has ended: {path.name} stays as it is. To train anew, leave --resume out.")
     if accelerator.is_main_process:
-        save_history(result.history, folders.history(config.model))
-        _show_training(result.checkpoint, train, path, as_json=arguments.json)
+        _show_training(checkpoint, train, path, as_json=arguments.json)
 
 
 def _show_training(checkpoint, train, path: Path, *, as_json: bool) -> None:
@@ -79,18 +89,20 @@ def _show_training(checkpoint, train, path: Path, *, as_json: bool) -> None:
 
 
 def _find_lr(arguments) -> None:
-    config = _make_config(arguments)
+    config, folders = _make_config(arguments), cli.get_folders(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
     from pneumo_utils.plots.style import save_figure
     from pneumo_utils.plots.training import plot_lr_curve
+    from pneumo_utils.runtime import require_writable
     from pneumo_utils.training.lr_finder import find_lr
 
+    require_writable(folders.plots)
     choice = choose_data(arguments.data)
     cli.say(choice.sentence)
     train = load_split(choice, "train", image_size=config.image_size)
     curve = find_lr(config, train, weights_path=arguments.weights, num_steps=arguments.steps, say=cli.say)
     figure = plot_lr_curve(curve, title=config.model, synthetic=train.is_synthetic)
-    path = save_figure(figure, cli.get_folders(arguments).plots / f"lr_{config.model}.png")
+    path = save_figure(figure, folders.plots / f"lr_{config.model}.png")
     summary = {"model": config.model, "suggestion": curve.suggestion, "figure": str(path)}
     summary |= {"lrs": curve.lrs.tolist(), "losses": curve.losses.tolist()}
     text = f"The loss falls most steeply at a rate of {curve.suggestion:.1e}; the curve is in {path}"

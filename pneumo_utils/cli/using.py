@@ -46,7 +46,10 @@ def _evaluate(arguments) -> None:
     from pneumo_utils.data.sources import choose_data, load_split
     from pneumo_utils.evaluation.evaluate import evaluate
     from pneumo_utils.evaluation.results import format_table, save_result
+    from pneumo_utils.runtime import require_writable
 
+    page = arguments.report and [arguments.report.parent]
+    require_writable(cli.get_folders(arguments).build, *(page or []))
     choice = choose_data(arguments.data)
     cli.say(choice.sentence)
     split = arguments.split or ("test" if choice.source == "folder" else "val")

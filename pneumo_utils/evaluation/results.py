@@ -1,50 +1,61 @@
 """Results files and the tables made of them: rows of models, published figures, runs over several seeds."""
 
 import json
+import sys
+import time
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
+from filelock import FileLock
+
 from pneumo_utils.config import Folders
 from pneumo_utils.errors import PneumoError, first_line
-from pneumo_utils.runtime import write_atomically
+from pneumo_utils.runtime import require_writable, write_atomically
 
+ROW_KEY = ("data", "split", "model")
 COLUMNS = ("data", "split", "films", "model", "start", "threshold", "accuracy %", "AUROC")
 COLUMNS += ("sensitivity %", "specificity %")
 
 
 def load_results(path: Path) -> list[dict]:
-    """The rows of a results file; none where there is no file.
-
-    Raises:
-        PneumoError: The file is damaged.
-    """
-    return _load_list(path, "rows", "a results file", "Delete it and run again.") if path.is_file() else []
+    """The rows of a results file, none where there is none; a PneumoError where it is damaged or foreign."""
+    return _load_list(path, "rows", ROW_KEY, "`pneumo eval` begins a new one.") if path.exists() else []
 
 
 def load_records(path: Path) -> list[dict]:
-    """The runs of an ablation in one file.
-
-    Raises:
-        PneumoError: The file is not there or is damaged.
-    """
-    return _load_list(path, "runs", "a table of runs", "Run `make ablation`.")
+    """The runs of an ablation in one file; a PneumoError where it is absent, damaged or foreign."""
+    return _load_list(path, "runs", ("row", "seed"), "Run `make ablation`.")
 
 
-def _load_list(path: Path, key: str, what: str, advice: str) -> list[dict]:
+def _load_list(path: Path, key: str, names: tuple[str, ...], advice: str) -> list[dict]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PneumoError(f"{path} is not {what} ({first_line(error)}). {advice}") from error
+        rows = json.loads(path.read_text(encoding="utf-8"))[key]
+        list(map(itemgetter(*names), rows))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise PneumoError(f"{path} is not a table of {key} ({first_line(error)}). {advice}") from error
+    return rows
 
 
 def save_result(row: dict, path: Path) -> None:
-    """Adds a row from `evaluate`, in the place of an older one of the same model, split and data."""
-    identify = itemgetter("data", "split", "model")
-    rows = [kept for kept in load_results(path) if identify(kept) != identify(row)]
-    rows = sorted([*rows, row], key=identify)
-    text = json.dumps({"rows": rows}, indent=1, allow_nan=False) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Adds a row from `evaluate`, in the place of an older one of the same model, split and data.
+
+    Several processes may add rows at once. A damaged or foreign file is kept under another name, which is
+    said on standard error.
+    """
+    require_writable(path.parent)
+    identify = itemgetter(*ROW_KEY)
+    with FileLock(f"{path}.lock"):
+        try:
+            rows = load_results(path)
+        except PneumoError as error:
+            aside = path.with_name(f"{path.name}.{time.time_ns()}.damaged")
+            path.rename(aside)
+            print(f"{error} It is kept as {aside.name}, and a new one begun.", file=sys.stderr)
+            rows = []
+        rows = [kept for kept in rows if identify(kept) != identify(row)]
+        text = json.dumps({"rows": sorted([*rows, row], key=identify)}, indent=1, allow_nan=False) + "\n"
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def describe_data(row: dict) -> str:

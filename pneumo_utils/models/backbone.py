@@ -16,7 +16,7 @@ from torch import nn
 from torchvision.models import ResNet18_Weights, resnet18
 
 from pneumo_utils.errors import PneumoError, UsageError, first_line
-from pneumo_utils.models.checkpoint import load_tensors
+from pneumo_utils.models.checkpoint import load_tensors, load_weights, unwrap_weights
 
 NETWORK_TIMEOUT_S = 10
 TIMM_PREFIX = "timm_"
@@ -56,7 +56,7 @@ class FinetunedBackbone(nn.Module, ABC):
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """Published weights for colour images, by the backbone's names; None if they cannot be fetched."""
 
-    def load_imagenet_state(self, weights_path: Path | None = None) -> dict[str, torch.Tensor] | None:
+    def load_imagenet_state(self, weights_path: Path | None = None, *, say=print) -> dict | None:
         """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
         if weights_path is None:
             return self.fetch_imagenet_state()
@@ -64,7 +64,7 @@ class FinetunedBackbone(nn.Module, ABC):
             state = load_tensors(weights_path)
             if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
                 raise ValueError("it is not a dict of tensors")
-            return self.rename_imagenet_state(state)
+            return self.rename_imagenet_state(unwrap_weights(state, say=say))
         except Exception as error:  # a foreign file can fail in any way; the message names it
             reason = f"{weights_path} cannot be read as weights ({first_line(error)})"
             raise PneumoError(f"{reason}. Expected {self.weights_hint}.") from error
@@ -88,12 +88,11 @@ class FinetunedBackbone(nn.Module, ABC):
             if name in own and value.ndim == 4 and value.shape[1] == 3 and own[name].shape[1] == 1:
                 state[name] = value.sum(1, keepdim=True)
         try:
-            self.backbone.load_state_dict(state)
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
+            load_weights(self.backbone, state)
+        except ValueError as error:
+            name = type(self.backbone).__name__
             raise PneumoError(
-                f"The weights do not fit {type(self.backbone).__name__} ({reason}). "
-                f"Expected {self.weights_hint}."
+                f"The weights do not fit {name} ({error}). Expected {self.weights_hint}."
             ) from error
 
 

@@ -6,7 +6,7 @@ torch is imported where weights are touched: a model that ships answers without 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,12 +61,12 @@ class Checkpoint:
         return self.config.model + (ENSEMBLE_SUFFIX if self.num_members > 1 else "")
 
     def build_model(self) -> torch.nn.Module:
-        """The model with its weights, ready to predict."""
+        """The model with its weights, ready to predict; a ValueError if they are not those of the model."""
         from pneumo_utils.models.registry import Ensemble, build_model
 
         members = [build_model(self.config.model) for _ in range(self.num_members)]
         model = members[0] if self.num_members == 1 else Ensemble(members)
-        model.load_state_dict(self.state)
+        load_weights(model, self.state)
         return model.eval()
 
 
@@ -76,7 +76,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
     return save_tensors(content, path, kind="checkpoint")
 
 
-def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
+def load_checkpoint(path: Path, *, model_name: str | None = None, say=print) -> Checkpoint:
     """Reads a checkpoint, of any model if none is named; its weights are finite and fit the model.
 
     Raises:
@@ -93,8 +93,8 @@ def load_checkpoint(path: Path, *, model_name: str | None = None) -> Checkpoint:
         )
     try:
         content = load_tensors(path)
-        checkpoint = from_values(content["values"], content["state"])
-        require_valid_weights(checkpoint)
+        checkpoint = from_values(content["values"], unwrap_weights(content["state"], say=say))
+        checkpoint.build_model()
     except Exception as error:  # a foreign or torn file can fail in any way; the message names it
         raise PneumoError(
             f"{path} cannot be read as a checkpoint ({first_line(error)}). Expected a file written by "
@@ -132,15 +132,32 @@ def from_values(values: dict, state: Mapping[str, torch.Tensor]) -> Checkpoint:
     return checkpoint
 
 
-def require_valid_weights(checkpoint: Checkpoint) -> None:
-    """Raises a ValueError or RuntimeError if the weights are not finite, or not those of the model."""
+def unwrap_weights(state: Mapping[str, torch.Tensor], *, say: Callable[[str], None]) -> dict:
+    """Weights by the model's own names; what a wrapper of torch adds to them is taken off, which is said."""
+    named = {name.replace("_orig_mod.", "").removeprefix("module."): value for name, value in state.items()}
+    if named.keys() != state.keys():
+        named.pop("n_averaged", None)  # of AveragedModel
+        say("The weights were kept inside a wrapper (DataParallel, torch.compile); its names are taken off.")
+    return named
+
+
+def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Gives a model its weights; a ValueError names those that lack, do not fit or are not finite."""
     import torch
 
-    expected = checkpoint.build_model().state_dict()
-    if any(value.dtype != expected[name].dtype for name, value in checkpoint.state.items()):
-        raise ValueError("it holds weights of another number type")
-    if not all(torch.isfinite(value).all() for value in checkpoint.state.values()):
-        raise ValueError("it holds weights that are not finite")
+    own, problems = model.state_dict(), {}
+    try:
+        problems["lack"], problems["have, unlike the model,"] = model.load_state_dict(state, strict=False)
+        kept = [(name, value) for name, value in state.items() if name in own]
+        problems["have another number type in"] = [n for n, value in kept if value.dtype != own[n].dtype]
+        wrong = [name for name, value in kept if not torch.isfinite(value).all()]
+        problems["hold values that are not numbers or infinite in"] = wrong
+    except RuntimeError as error:  # after its head a line for each
+        problems["do not fit:"] = [line.strip() for line in str(error).splitlines()[1:]]
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ValueError(f"the weights {what} {names[0]}{more}")
 
 
 def require_match(path: Path | str, what: str, got, expected, flag: str) -> None:

@@ -66,7 +66,7 @@ def find_checkpoint(
         PneumoError: There is neither, or the file is damaged or of another model.
     """
     if is_named or path.is_file():
-        return load_checkpoint(path, model_name=name)
+        return load_checkpoint(path, model_name=name, say=say)
     if name in list_shipped():
         say(f"There is no {path.name} of your own: the {name} that comes with the package is used.")
         return load_shipped(name)

@@ -25,7 +25,7 @@ from pneumo_utils.runtime import (
     name_what_to_lower,
     set_seed,
 )
-from pneumo_utils.training.resume import EpochRecord, RunFiles, SafePoint, describe_run
+from pneumo_utils.training.resume import EpochRecord, RunFiles, describe_run
 from pneumo_utils.training.thresholds import calibrate, choose_settings
 from pneumo_utils.training.trainer import Trainer
 
@@ -65,8 +65,8 @@ def fit(
 
     Raises:
         ValueError: `train` or `val` is of another split, or `resume` lacks a `checkpoint_path`.
-        UsageError: The batch is larger than the set, or the strategy does not fit the model.
-        PneumoError: The loss is no longer finite, memory ran out, or a file cannot be written.
+        UsageError: Settings fit neither films nor model, or are not those of the run to go on with.
+        PneumoError: Loss or weights overflow, memory ran out, or a file is in use, unreadable or unwritable.
     """
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
@@ -76,25 +76,26 @@ def fit(
     say = say if is_writer else lambda text: None
     run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
     files = RunFiles(checkpoint_path, run, is_writer=is_writer)
-    point = files.start(resume=resume, say=say)
-    if point is None:
+    with files.hold():
+        point = files.start(resume=resume, say=say)
+        if point is not None:
+            state, best, history = point
+            trainer = _go_on(state, best.config, train, files.path.name)
+            return _train(trainer, best, history, val=val, files=files, say=say)
         trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
         about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
         about["data_fingerprint"] = train.fingerprint()
         best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
         return _train(trainer, best, [], val=val, files=files, say=say)
-    trainer = _go_on(point, train, files.path.name)
-    return _train(trainer, point.best, point.history, val=val, files=files, say=say)
 
 
-def _go_on(point: SafePoint, train: XrayDataset, name: str) -> Trainer:
+def _go_on(state: dict, config: TrainConfig, train: XrayDataset, name: str) -> Trainer:
     """A trainer that stands where that of the safe point stood, which is in the file called `name`."""
     keep_freed_memory()
-    config = point.best.config
     model = build_model(config.model, dropout=config.dropout)
     trainer = Trainer(config, model, train, accelerator=make_accelerator())
     try:
-        trainer.load_state_dict(point.trainer)
+        trainer.load_state_dict(state)
     except Exception as error:  # lack of memory, or a file made by hand
         if is_out_of_memory(error):
             raise
@@ -133,8 +134,7 @@ def _train(
             say(record.describe())
             if record.is_best:
                 best = replace(best, state=trainer.get_state(), **choices)
-                files.save_best(best)
-            files.save_point(trainer, best, history)
+            files.save_epoch(trainer, best, history)
     if len(history) < config.num_epochs:
         say(f"No better epoch in {config.patience}: training stops early.")
     best = calibrate(best, val, stressed)
@@ -214,7 +214,7 @@ def prepare_model(
                 "Choose --model resnet_finetune for transfer."
             )
         return model, replace(config, strategy="full", pretrained=False), False
-    state = model.load_imagenet_state(weights_path) if config.pretrained else None
+    state = model.load_imagenet_state(weights_path, say=say) if config.pretrained else None
     if state is not None:
         model.use_imagenet_state(state)
     elif config.pretrained:

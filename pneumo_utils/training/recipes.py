@@ -16,11 +16,10 @@ RECIPES: dict[str, TrainConfig] = {
 
 
 def make_config(model: str, **changes) -> TrainConfig:
-    """The recipe of a model, with other values for the fields in `changes` that are not None.
+    """The recipe of a model, with other values for the fields in `changes`.
 
     `timm_NAME` takes the recipe of `efficientnet_lite0_finetune`. A UsageError names what is not known.
     """
-    changes = {name: value for name, value in changes.items() if value is not None}
     if model in RECIPES:
         return replace(RECIPES[model], **changes)
     if model.startswith(TIMM_PREFIX):

@@ -1,31 +1,32 @@
 """What a run leaves on disk: its history, its checkpoint, and a safe point after each epoch to go on from."""
 
-import csv
+import glob
 import hashlib
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import TrainConfig, is_fast
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import first_line
+from pneumo_utils.errors import PneumoError, UsageError, first_line
 from pneumo_utils.models.checkpoint import (
     Checkpoint,
     from_values,
+    load_checkpoint,
     load_tensors,
-    require_valid_weights,
     save_checkpoint,
     save_tensors,
     to_values,
 )
-from pneumo_utils.runtime import get_versions, remove_leftovers
+from pneumo_utils.runtime import get_versions, lock_file, require_writable
 from pneumo_utils.training.trainer import Trainer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SUFFIX = ".resume"
+ANEW = "train anew without --resume (in a lesson: resume=False, or delete the file)"
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,12 @@ class EpochRecord:
 
 def save_history(history: list[EpochRecord], stem: Path) -> None:
     """Writes `<stem>.csv` for people and `<stem>.json`; `stem` is a path without its suffix."""
+    import pandas as pd
+
     stem.parent.mkdir(parents=True, exist_ok=True)
     rows = [asdict(record) for record in history]
     stem.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    with open(stem.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(EpochRecord)])
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(stem.with_suffix(".csv"), index=False)
 
 
 def describe_run(
@@ -80,19 +80,41 @@ def describe_run(
 
     The configuration is the one that was asked for, not yet settled.
     """
-    weights = ""
+    about = {"short mode": "on" if is_fast() else "off", "weights": "none", "device": device}
     if weights_path is not None and weights_path.is_file():
-        weights = hashlib.sha256(weights_path.read_bytes()).hexdigest()
+        about["weights"] = hashlib.sha256(weights_path.read_bytes()).hexdigest()
     films = {"train films": train.fingerprint(), "validation films": val.fingerprint()}
-    return config.to_dict() | films | {"weights": weights, "device": device} | get_versions()
+    return about | _describe_config(config) | films | get_versions()
 
 
-class SafePoint(NamedTuple):
-    """Where a run stood after an epoch: `Trainer.state_dict`, the best checkpoint so far, all records."""
+def _describe_config(config: TrainConfig) -> dict:
+    values = config.to_dict()
+    return values | values.pop("augmentation")
 
-    trainer: dict
-    best: Checkpoint
-    history: list[EpochRecord]
+
+def require_same_run(path: Path, found: dict, asked: dict) -> None:
+    """Raises a UsageError that names all of which a file and the present run have different values."""
+    names = [name for name in found | asked if found.get(name) != asked.get(name)]
+    other = "; ".join(f"{name} {found.get(name)} there, {asked.get(name)} here" for name in names)
+    if other:
+        raise UsageError(f"{path.name} is of another run ({other}). Give the settings of that, or {ANEW}.")
+
+
+def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoint | None:
+    """The checkpoint at `path` of a run that has ended; None if there is none, or a safe point beside it.
+
+    A UsageError is raised if it is of a run with other settings or films than these.
+    """
+    if not path.is_file() or path.with_name(path.name + SUFFIX).exists():
+        return None
+    checkpoint = load_checkpoint(path)
+    found = _describe_config(checkpoint.config) | {"train films": checkpoint.data_fingerprint}
+    asked = _describe_config(config) | {"train films": train.fingerprint()}
+    for name, value in {"strategy": "auto", "pretrained": True}.items():
+        if asked[name] == value:  # training settles what comes of this wish
+            asked[name] = found[name]
+    require_same_run(path, found, asked)
+    return checkpoint
 
 
 class RunFiles:
@@ -107,57 +129,58 @@ class RunFiles:
         self.is_kept = is_writer and checkpoint_path is not None
         self.path = checkpoint_path and checkpoint_path.with_name(checkpoint_path.name + SUFFIX)
 
-    def start(self, *, resume: bool, say: Callable[[str], None]) -> SafePoint | None:
-        """The safe point to go on from, None for a start from the beginning; a sentence says which, and why.
+    def hold(self) -> AbstractContextManager:
+        """Keeps a second training away; a PneumoError if there is one already, or no right to write."""
+        if not self.is_kept:
+            return nullcontext()
+        require_writable(self.checkpoint_path.parent)
+        return lock_file(self.checkpoint_path, holder="another training")
 
-        What a process that was killed left half-written is removed.
+    def start(self, *, resume: bool, say: Callable[[str], None]) -> tuple | None:
+        """The safe point to go on from, None for a start from the beginning; a sentence says which.
+
+        What a process that was killed left half-written is removed. An error is raised, and nothing is
+        overwritten, where the safe point is of another run or cannot be read.
+
+        Returns:
+            Where the run stood: `Trainer.state_dict`, the best checkpoint so far, the records of all epochs.
         """
         if resume and self.path is None:
             raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
         if self.is_kept:
-            remove_leftovers(self.checkpoint_path)
-        if not resume:
-            if self.path is not None and self.path.exists():
-                say(
-                    f"The safe point {self.path.name} of an earlier run is not used and will be overwritten; "
-                    "--resume (resume=True in fit) would go on from it, if it is of the same run."
-                )
-            return None
-        try:
+            for half in self.checkpoint_path.parent.glob(f"{glob.escape(self.checkpoint_path.name)}.*.tmp"):
+                half.unlink(missing_ok=True)
+        is_there = self.path is not None and self.path.exists()
+        if is_there and resume:
             point = self._load()
-        except FileNotFoundError:
-            reason = f"There is no safe point {self.path.name}"
-        except Exception as error:  # a foreign file can fail in any way; the sentence names it
-            reason = f"The safe point {self.path.name} is not used ({first_line(error)})"
-        else:
-            say(f"Training goes on after epoch {len(point.history)}.")
+            say(f"Training goes on after epoch {len(point[-1])}.")
             return point
-        say(f"{reason}: training starts from the beginning.")
+        if is_there:
+            say(f"{self.path.name} of an earlier run will be overwritten; --resume would go on from it.")
+        elif resume:
+            say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
 
-    def _load(self) -> SafePoint:
-        content = load_tensors(self.path)
-        with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
-            if archive.testzip() is not None:
-                raise ValueError("its checksums are wrong")
-        if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
-            raise ValueError("it is of another format")
-        found, asked = content["run"], self.run
-        other = [name for name in found | asked if found.get(name) != asked.get(name)]
-        if other:
-            raise ValueError(f"it is of a run with another {', another '.join(other)}")
-        best = from_values(content["best"]["values"], content["best"]["state"])
-        require_valid_weights(best)
-        history = [EpochRecord(**row) for row in content["history"]]
-        return SafePoint(content["trainer"], best, history)
+    def _load(self) -> tuple[dict, Checkpoint, list[EpochRecord]]:
+        try:
+            content = load_tensors(self.path)
+            with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
+                if archive.testzip() is not None:
+                    raise ValueError("its checksums are wrong")
+            if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
+                raise ValueError("it is of another format")
+            best = from_values(content["best"]["values"], content["best"]["state"])
+            best.build_model()
+            history = [EpochRecord(**row) for row in content["history"]]
+        except Exception as error:  # a foreign file can fail in any way; the sentence names it
+            raise PneumoError(
+                f"The safe point {self.path.name} cannot be used ({first_line(error)}). You can {ANEW}."
+            ) from error
+        require_same_run(self.path, content["run"], self.run)
+        return content["trainer"], best, history
 
-    def save_best(self, best: Checkpoint) -> None:
-        """Replaces the checkpoint."""
-        if self.is_kept:
-            save_checkpoint(best, self.checkpoint_path)
-
-    def save_point(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
-        """Replaces the safe point by one of this moment, at the end of an epoch."""
+    def save_epoch(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
+        """Replaces the safe point by one of this moment, at the end of an epoch, and then the checkpoint."""
         if not self.is_kept:
             return
         content = {
@@ -168,9 +191,11 @@ class RunFiles:
             "history": [asdict(record) for record in history],
         }
         save_tensors(content, self.path, kind="safe point")
+        if history[-1].is_best:
+            save_checkpoint(best, self.checkpoint_path)
 
     def finish(self, best: Checkpoint) -> None:
         """Keeps the checkpoint alone: the run has come to its end."""
-        self.save_best(best)
         if self.is_kept:
+            save_checkpoint(best, self.checkpoint_path)
             self.path.unlink(missing_ok=True)

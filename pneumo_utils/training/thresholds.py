@@ -169,30 +169,26 @@ class ReferBand:
     """What sets of classes are made by (split-conformal prediction); no set of one class: a person decides.
 
     Attributes:
-        alpha: The error rate that was asked for, 0 to 1: in each class if `by_class`, else over all films.
+        alpha: The error rate that was asked for in each class, 0 to 1.
         limits: For NORMAL and PNEUMONIA, how much probability the other class may have at most for the class
             to stay in the set, 0 to 1; 1 where validation had too few films to leave any out.
     """
 
     alpha: float
-    by_class: bool
     limits: tuple[float, float]
 
 
-def fit_refer_band(
-    labels: np.ndarray, probs: np.ndarray, *, alpha: float = REFER_ALPHA, by_class: bool = True
-) -> ReferBand:
+def fit_refer_band(labels: np.ndarray, probs: np.ndarray, *, alpha: float = REFER_ALPHA) -> ReferBand:
     """Sets the limits so that a new film's set lacks its true class with a chance of `alpha` at most.
 
-    The promise is an average over validation sets and new films. It needs new films that are exchangeable
-    with the validation films: films of one patient are not quite, and films of another hospital not at all.
+    It is promised to each class (class-conditional, or Mondrian), so that it also holds where pneumonia is
+    rarer, on average over validation sets and new films. These have to be exchangeable with the validation
+    films: films of one patient are not quite, and films of another hospital not at all.
 
     Args:
         labels: int (N,), 0 or 1, of films that the model was not trained on and will not be judged on.
         probs: float (N,), P(pneumonia) in 0 to 1.
         alpha: The error rate, above 0 and below 1.
-        by_class: Promise it to each class, so that it also holds where pneumonia is rarer (class-conditional,
-            or Mondrian); else over all films (marginal), where a rare class can pay for a common one.
 
     Raises:
         PneumoError: A class has no film; a UsageError if `alpha` is out of range.
@@ -205,9 +201,7 @@ def fit_refer_band(
         raise UsageError(f"alpha is {alpha}; expected above 0 and below 1.")
     _require_both_classes(labels, "A refer band")
     probs, is_ill = np.asarray(probs), np.asarray(labels) == 1
-    scores = np.where(is_ill, 1 - probs, probs)
-    groups = (scores[~is_ill], scores[is_ill]) if by_class else (scores, scores)
-    return ReferBand(alpha, by_class, tuple(_find_limit(group, alpha) for group in groups))
+    return ReferBand(alpha, (_find_limit(probs[~is_ill], alpha), _find_limit(1 - probs[is_ill], alpha)))
 
 
 def _find_limit(scores: np.ndarray, alpha: float) -> float:

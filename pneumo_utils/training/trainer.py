@@ -17,7 +17,6 @@ from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.backbone import FinetunedBackbone, list_blocks
 from pneumo_utils.models.predict import predict_logits
-from pneumo_utils.runtime import get_random_state, set_random_state
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
@@ -130,10 +129,7 @@ class Trainer:
         """One step of the optimizer on the films at `index`, int64 (B,); returns the loss before it."""
         loss = self.compute_loss(index)
         mean = self.accelerator.reduce(loss.detach(), "mean").item()
-        if not math.isfinite(mean):
-            raise PneumoError(
-                f"The loss became {mean}; expected a finite number. Lower --lr (it is {self.config.lr:g})."
-            )
+        self._require_finite("loss", torch.tensor(mean))
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -205,21 +201,28 @@ class Trainer:
         get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W)."""
+        """Logits of the averaged model, float64 (N,), for films uint8 (N, H, W); finite, or a PneumoError."""
         if self.frozen is not None:
-            return self.frozen.predict(self.averaged.module, images, self.transform)
-        broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
-        share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
-        shares = gather_object([share])
-        logits = np.empty(len(images))
-        for rank, part in enumerate(shares):
-            logits[rank :: len(shares)] = part
+            logits = self.frozen.predict(self.averaged.module, images, self.transform)
+        else:
+            broadcast(list(self.averaged.buffers()))  # each process has normalisation statistics of its own
+            share = predict_logits(self.averaged, self._take_share(images), transform=self.transform)
+            shares = gather_object([share])
+            logits = np.empty(len(images))
+            for rank, part in enumerate(shares):
+                logits[rank :: len(shares)] = part
+        weights = self.averaged.state_dict().values()
+        self._require_finite("weights or logits", torch.from_numpy(logits), *weights)
         return logits
 
     def get_state(self) -> dict[str, torch.Tensor]:
         """A copy of the averaged weights, by name, on the CPU."""
         state = self.averaged.module.state_dict()
         return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def _require_finite(self, what: str, *values: torch.Tensor) -> None:
+        if not all(torch.isfinite(value).all() for value in values):
+            raise PneumoError(f"The {what} became infinite or NaN. Lower --lr (it is {self.config.lr:g}).")
 
     def state_dict(self) -> dict:
         """All that the next epochs depend on: weights, averages, optimizer, schedule, random generators."""
@@ -228,7 +231,8 @@ class Trainer:
             "order": self.order.get_state(),
             "draws": self.draws.get_state(),
             "shares": self.shares.bit_generator.state,
-            "random": get_random_state(),
+            "random": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "frozen": self.frozen and self.frozen.state_dict(),
             "num_threads": torch.get_num_threads(),  # the last bits of a sum on a CPU depend on it
         }
@@ -240,7 +244,8 @@ class Trainer:
         self.order.set_state(state["order"])
         self.draws.set_state(state["draws"])
         self.shares.bit_generator.state = state["shares"]
-        set_random_state(state["random"])
+        torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["cuda"])
         if self.frozen is not None and state["frozen"] is not None:
             self.frozen.load_state_dict(state["frozen"], device=self.device)
         else:
