@@ -65,9 +65,9 @@ def test_aspect(shape, aspect):
 @pytest.mark.parametrize(("level", "name"), [(0, "black"), (10, "black"), (245, "white"), (255, "white")])
 def test_mostly_black_or_white(level, name):
     film = make_film()
-    film[1::2] = level  # exactly half of the rows: not yet "mostly"
+    film[np.arange(400) // 10 % 2 == 1] = level  # exactly half of the rows: not yet "mostly"
     assert check_phantom(film) == []
-    film[np.arange(400) % 4 > 0] = level
+    film[np.arange(400) // 10 % 4 > 0] = level
     (warning,) = check_phantom(film)
     assert f"75% {name}" in warning
 
@@ -75,7 +75,7 @@ def test_mostly_black_or_white(level, name):
 @pytest.mark.parametrize("level", [11, 244])
 def test_half_dark_greys_are_not_black_and_light_ones_not_white(level):
     film = make_film()
-    film[np.arange(400) % 4 > 0] = level
+    film[np.arange(400) // 10 % 4 > 0] = level
     assert check_phantom(film) == []
 
 
@@ -96,7 +96,7 @@ def test_blank_is_judged_without_the_extreme_pixels():
 @pytest.mark.parametrize(("step", "is_blank"), [(9, True), (10, False)])
 def test_blank_limit(step, is_blank):
     film = np.full((400, 500), 100, np.uint8)
-    film[::2] += np.uint8(step)
+    film[np.arange(400) // 10 % 2 == 0] += np.uint8(step)
     if is_blank:
         with pytest.raises(ImageError, match="span 9 of 255"):
             check_phantom(film)
@@ -107,7 +107,7 @@ def test_blank_limit(step, is_blank):
 @pytest.mark.parametrize(("high", "is_pale"), [(184, True), (185, False)])
 def test_a_pale_film_is_warned_of(high, is_pale):
     film = np.full((400, 500), 100, np.uint8)
-    film[::2] = high
+    film[np.arange(400) // 10 % 2 == 0] = high
     warnings = check_phantom(film)
     assert len(warnings) == is_pale and (not is_pale or "span 84 of 255" in warnings[0])
 

@@ -122,7 +122,8 @@ def _check_levels(shares: np.ndarray) -> list[str]:
 
 def _check_border(image: np.ndarray) -> list[str]:
     """A uniform border of one grey level on any side, as frames, page margins and wide canvases have."""
-    widths = [_measure_border(side) for side in (image, image[::-1], image.T, image.T[::-1])]
+    small = np.array(Image.fromarray(image).reduce(1 + max(image.shape) // 400), int)
+    widths = [_measure_border(side) for side in (small, small[::-1], small.T, small.T[::-1])]
     if max(widths) < MIN_BORDER:
         return []
     return [
@@ -136,8 +137,7 @@ def _measure_border(image: np.ndarray) -> float:
 
     A frame ends in a straight line, behind which most pixels are others, or is very wide.
     """
-    some = image[:, :: 1 + image.shape[1] // 500].astype(int)
-    is_like = (np.abs(some - np.median(some[0])) <= BORDER_TOLERANCE).mean(axis=1)
+    is_like = (np.abs(image - np.median(image[0])) <= BORDER_TOLERANCE).mean(axis=1)
     end = np.append(is_like >= BORDER_SHARE, False).argmin()
     behind = is_like[min(end + 1 + len(image) // 50, len(image) - 1)]
     width = end / len(image)
