@@ -77,9 +77,8 @@ def test_tables_of_a_big_endian_file():
     assert_base(make_dicom(WORDS, BIG, bits=12, VOILUTSequence=lut), 1)
 
 
-def test_a_table_of_nothing_but_zeros_is_black():
-    lut = make_lut(np.zeros(4096, "<u2"), claimed=12)
-    assert (read(make_dicom(WORDS, bits=12, VOILUTSequence=lut)) == 0).all()
+def test_a_table_of_nothing_but_zeros_is_passed_over():
+    assert_base(make_dicom(WORDS, bits=12, VOILUTSequence=make_lut(np.zeros(4096, "<u2"), claimed=12)))
 
 
 # --- colours of a JPEG in a DICOM file -------------------------------------------------------------------
@@ -310,6 +309,8 @@ NUMBERS = {
     "a text for the window": {"center": "AUTO", "width": "AUTO"},
     "a width alone": {"width": "4081"},
     "nothing": {"center": "", "width": ""},
+    "a window beside the film": {"center": "0", "width": "1"},
+    "a window far above the film": {"center": "60000", "width": "100"},
     "a slope with a comma": {"intercept": "0,0", "slope": "2,5"},
     "a slope of text": {"intercept": "NONE", "slope": "HU"},
     "an empty first slope": {"intercept": "", "slope": "\\1"},

@@ -18,9 +18,9 @@ _COLOUR = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_I
 def to_levels(words: np.ndarray, tags: dict) -> np.ndarray:
     """uint8 (H, W) of the words, (H, W) or (H, W, 3); `tags` as `dicom` reads them.
 
-    Grey is rescaled and seen through the first window that makes sense, else through the lookup table of
-    the film, and turned round where the file says that its lowest value is white. With neither, 8 bits are
-    kept and more are stretched between the ends that `find_ends` gives. Padding is black.
+    Grey is rescaled and seen through the first window that makes sense, else through the film's lookup
+    table, and turned round where the file says that its lowest value is white. If neither shows anything,
+    8 bits are kept and more are stretched between the ends that `find_ends` gives. Padding is black.
 
     Raises ImageError if the colours are of a rare kind, or a number that is needed makes no sense.
     """
@@ -34,27 +34,29 @@ def to_levels(words: np.ndarray, tags: dict) -> np.ndarray:
 
 def _build_table(words: np.ndarray, tags: dict) -> np.ndarray:
     """uint8 (256,) or (65536,): the grey level of each word."""
-    bits = tags["BitsStored"]
     stored = _to_values(np.arange(256**words.dtype.itemsize), tags)
     is_padding, values = _find_padding(stored, tags), _rescale(stored, tags)
     if not np.isfinite(values).all():
         raise ImageError(UNREADABLE)
-    levels = _look_through_window(values, tags)
-    if levels is None and tags["VOILUTSequence"]:
-        entries = _look_up(values, tags["VOILUTSequence"][0], tags)
-        # The descriptor may claim more bits than the entries use.
-        levels = entries / max(1, 2 ** int(entries.max()).bit_length() - 1)
-    if levels is None:
+    is_film = (np.bincount(words.reshape(-1), minlength=len(values)) > 0) & ~is_padding
+    for look in (_look_through_window, _look_through_table):
+        levels = look(values, tags)
+        if levels is not None and _is_seen(levels[is_film]):
+            break  # else nothing of the film could be seen
+    else:
         low, high = values.min(), values.max()
-        is_used = np.bincount(words.reshape(-1), minlength=len(values)) > 0
-        if bits > 8 and (is_used & ~is_padding).any():
+        if tags["BitsStored"] > 8 and is_film.any():
             some = words.reshape(-1)[:: 1 + words.size // STRIP_PIXELS]
-            low, high = find_ends(values[is_used & ~is_padding], sample=values[some[~is_padding[some]]])
+            low, high = find_ends(values[is_film], sample=values[some[~is_padding[some]]])
         levels = (values - low) / ((high - low) or 1.0)
     levels = np.clip(levels, 0, 1)
     if tags["PhotometricInterpretation"] == "MONOCHROME1" or tags["PresentationLUTShape"] == "INVERSE":
         levels = 1 - levels
     return np.where(is_padding, 0, (levels * 255).round()).astype(np.uint8)
+
+
+def _is_seen(levels: np.ndarray) -> bool:
+    return levels.size > 0 and np.ptp(levels.clip(0, 1)) > 0
 
 
 def _to_values(words: np.ndarray, tags: dict) -> np.ndarray:
@@ -103,6 +105,14 @@ def _look_through_window(values: np.ndarray, tags: dict) -> np.ndarray | None:
     if width <= 1:
         return (values > center - 0.5).astype(float)
     return (values - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _look_through_table(values: np.ndarray, tags: dict) -> np.ndarray | None:
+    """0 to 1 by the film's lookup table, if any; its descriptor may claim more bits than the entries use."""
+    if not tags["VOILUTSequence"]:
+        return None
+    entries = _look_up(values, tags["VOILUTSequence"][0], tags)
+    return entries / max(1, 2 ** int(entries.max()).bit_length() - 1)
 
 
 def _look_up(values: np.ndarray, item, tags: dict) -> np.ndarray:
