@@ -1,6 +1,7 @@
 """`pneumo eval`, `export`, `inference` and `app`: what is done with a trained model."""
 
 import json
+import os
 from pathlib import Path
 
 from pneumo_utils import cli
@@ -112,6 +113,8 @@ def _answer(arguments) -> None:
         raise UsageError("No film was named; expected files or folders: `pneumo inference film.png`.")
     if arguments.csv and arguments.json:
         raise UsageError("--csv and --json were both given; expected one of them.")
+    # An answer has no linear algebra for NumPy, whose threads would take as long to start as the rest of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     checkpoint = cli.load_model(arguments)
     from pneumo_utils.app.predictor import Predictor
     from pneumo_utils.data.folders import list_files
