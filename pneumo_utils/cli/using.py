@@ -142,7 +142,7 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
     """Adds the films that the table lacks; returns how many of `paths` have an answer in it then."""
     from tqdm import tqdm
 
-    from pneumo_utils.app.batch import append_answers, choose_unanswered
+    from pneumo_utils.app.batch import append_answers, choose_unanswered, sort_answers
     from pneumo_utils.runtime import lock_file
 
     place = path.resolve()
@@ -157,6 +157,7 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
             cli.say(f"{num_done} of {len(paths)} files have their row in {path} already.")
         answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
         counts = append_answers(path, answers)
+        sort_answers(path, paths)
     cli.say(
         f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
         f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
