@@ -267,12 +267,14 @@ def test_a_film_that_was_rejected_is_asked_again_and_has_one_row(tmp_path, film_
     table, torn = tmp_path / "out.csv", film_paths[2]
     for _ in range(2):
         rows = ask_for_table(table, *film_paths)
-        assert sorted(row["path"] for row in rows) == sorted(map(str, film_paths))
+        assert [row["path"] for row in rows] == [str(path) for path in film_paths]
         assert [row["path"] for row in rows if row["status"] == "rejected"] == [str(torn), str(film_paths[4])]
     assert "5 of 7 files have their row" in capsys.readouterr().err
     torn.write_bytes(film_paths[0].read_bytes())
     rows = ask_for_table(table, torn)  # the rejected film that is not asked for keeps its row
     assert len(rows) == 7 and [row["path"] for row in rows if row["reason"]] == [str(film_paths[4])]
+    rows = ask_for_table(table, *film_paths)
+    assert [row["path"] for row in rows] == [str(path) for path in film_paths]
 
 
 def test_films_of_which_none_is_answered_are_a_failure_and_one_answer_is_none(tmp_path, film_paths, capsys):

@@ -230,3 +230,13 @@ def test_an_answer_leaves_nothing_at_home_and_looks_for_no_server(tmp_path):
     subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True)
     assert list(home.rglob("*")) == []
     assert not trace.exists() or trace.read_text() == ""
+
+
+@pytest.mark.system
+def test_an_answer_starts_no_threads_for_linear_algebra(tmp_path):
+    Image.fromarray(make_chest_film(1)).save(tmp_path / "film.png")
+    program = 'from pneumo_utils.cli import main\nassert main(["inference", "film.png", "--shipped"]) == 0\n'
+    program += "from threadpoolctl import threadpool_info\n"
+    program += 'assert {pool["num_threads"] for pool in threadpool_info()} == {1}'
+    settings = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=settings, check=True)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from operator import itemgetter
 from pathlib import Path
 
 from pneumo_utils.app.predictor import Prediction, Predictor
@@ -72,10 +73,7 @@ def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshol
         OSError: The file cannot be read or written.
     """
     places = {find_place(film): film for film in films}
-    text = path.read_bytes().decode(*_CODEC) if path.exists() else ""
-    if not text:
-        return list(places.values())
-    rows = _read_rows(text, path)
+    rows = _read_rows(path)
     if {(row["model"], row["threshold"]) for row in rows} - {(model, str(threshold))}:
         raise UsageError(
             f"{path} holds answers of another model or threshold than {model} at {threshold:.3f}, or was "
@@ -83,15 +81,22 @@ def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshol
         )
     found = [(find_place(Path(row["path"])), row) for row in rows]
     kept = [(place, row) for place, row in found if row["status"] == "ok" or place not in places]
-    kept_text = _format_rows(row for _, row in kept)
-    if kept_text != text:
-        write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(kept_text.encode(*_CODEC)))
+    _write_rows(path, [row for _, row in kept])
     done = {place for place, _ in kept}
     return [film for place, film in places.items() if place not in done]
 
 
-def _read_rows(text: str, path: Path) -> list[dict[str, str]]:
-    """The rows of a table that are whole."""
+def sort_answers(path: Path, films: Iterable[Path]) -> None:
+    """Puts the rows of these films in their order; those of others stay where they are in the file."""
+    ranks = {find_place(film): rank for rank, film in enumerate(films)}
+    rows = [(ranks.get(find_place(Path(row["path"]))), row) for row in _read_rows(path)]
+    own = iter(sorted((pair for pair in rows if pair[0] is not None), key=itemgetter(0)))
+    _write_rows(path, [row if rank is None else next(own)[1] for rank, row in rows])
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that are whole; none if there is no table."""
+    text = path.read_bytes().decode(*_CODEC) if path.exists() else ""
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except csv.Error:
@@ -99,12 +104,18 @@ def _read_rows(text: str, path: Path) -> list[dict[str, str]]:
     # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
     if rows and (not text.endswith("\n") or None in rows[-1].values()):
         rows.pop()
-    if not text.startswith(_format_rows(rows)):
+    if text and not text.startswith(_format_rows(rows)):
         raise UsageError(
             f"{path} is no table of answers as they are written here (Excel saves it with other signs, and "
             "rounds its numbers); name another file, or remove this one."
         )
     return rows
+
+
+def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
+    content = _format_rows(rows).encode(*_CODEC)
+    if path.exists() and path.read_bytes() != content:
+        write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(content))
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:

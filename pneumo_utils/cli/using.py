@@ -1,6 +1,7 @@
 """`pneumo eval`, `export`, `inference` and `app`: what is done with a trained model."""
 
 import json
+import os
 from pathlib import Path
 
 from pneumo_utils import cli
@@ -115,6 +116,8 @@ def _answer(arguments) -> None:
         raise UsageError("No film was named; expected files or folders: `pneumo inference film.png`.")
     if arguments.csv and arguments.json:
         raise UsageError("--csv and --json were both given; expected one of them.")
+    # An answer has no linear algebra for NumPy, whose threads would take as long to start as the rest of it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     checkpoint = cli.load_model(arguments)
     from pneumo_utils.app.predictor import Predictor
     from pneumo_utils.data.folders import list_files
@@ -142,7 +145,7 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
     """Adds the films that the table lacks; returns how many of `paths` have an answer in it then."""
     from tqdm import tqdm
 
-    from pneumo_utils.app.batch import append_answers, choose_unanswered
+    from pneumo_utils.app.batch import append_answers, choose_unanswered, sort_answers
     from pneumo_utils.runtime import lock_file
 
     place = path.resolve()
@@ -157,6 +160,7 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
             cli.say(f"{num_done} of {len(paths)} files have their row in {path} already.")
         answers = tqdm(predict(predictor, left), total=len(left), desc="films", leave=False, disable=None)
         counts = append_answers(path, answers)
+        sort_answers(path, paths)
     cli.say(
         f"{path}: {len(left)} rows added, {counts['NORMAL']} NORMAL, {counts['PNEUMONIA']} PNEUMONIA "
         f"({counts['refer']} of these too close to call), {counts['rejected']} rejected."
