@@ -5,7 +5,6 @@ import functools
 import inspect
 import logging
 import os
-import random
 import sys
 import threading
 import warnings
@@ -25,12 +24,9 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "all
 
 def set_seed(seed: int) -> None:
     """Seeds Python, NumPy and torch, 0 to 4294967295; the same seed on one machine gives the same run."""
-    import numpy as np
-    import torch
+    from accelerate.utils import set_seed as seed_all
 
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+    seed_all(seed)
 
 
 def make_accelerator():
@@ -124,24 +120,17 @@ def require_writable(*folders: Path) -> None:
 
 @contextmanager
 def lock_file(path: Path, *, holder: str) -> Iterator[None]:
-    """Holds a file for this process; one that a process held which was killed is free again.
-
-    Raises:
-        PneumoError: It is held already, by what the message calls `holder`.
-    """
+    """Holds a file; a PneumoError where `holder` does already. What a killed process held is free again."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(f"{path}.lock", timeout=0)
     try:
-        lock.acquire()
+        held = FileLock(f"{path}.lock", timeout=0).acquire()
     except Timeout as error:
         raise PneumoError(
             f"{path} is in use by {holder}; expected one at a time. Wait for its end, or name another place."
         ) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def get_versions() -> dict[str, str]:

@@ -184,6 +184,15 @@ def test_test_films_and_too_few_films_are_refused(phantoms, tiny_config):
         trace_losses(tiny_config, train.select(np.r_[:4, -4:0]), judged={"val": val})
 
 
+def test_weights_that_overflow_in_the_only_step_are_said_with_a_remedy(phantoms, tiny_config):
+    train, val = phantoms
+    config = replace(tiny_config, num_epochs=1, batch_size=len(train), lr=1e30)
+    with pytest.raises(PneumoError, match=r"weights or logits became infinite or NaN\. Lower --lr"):
+        trace_losses(config, train, judged={"val": val})
+    with pytest.raises(PneumoError, match=r"weights or logits became infinite or NaN\. Lower --lr"):
+        fit(config, train, val=val, say=lambda text: None)
+
+
 def test_the_traced_rates_are_those_of_a_run_and_the_model_stays_as_it_is():
     config, model = replace(CONFIG, strategy="two_stage"), Blocks()
     before = [weights.detach().clone() for weights in model.parameters()]

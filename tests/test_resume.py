@@ -216,7 +216,7 @@ def start(folder, films, config=CNN, *, weights_path=None, device=None):
     device = device or make_accelerator().device.type
     run = safe_point.describe_run(config, *films, weights_path=weights_path, device=device)
     said = []
-    return safe_point.RunFiles(folder / "c.pth", run).start(resume=True, say=said.append), said
+    return safe_point.RunFiles(folder / "c.pth", run).start(films[0], resume=True, say=said.append), said
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_a_safe_point_that_does_not_fit_its_own_run_is_refused(phantoms, path, p
     content = torch.load(point, weights_only=True)
     content["trainer"]["order"] = content["trainer"]["order"][:-1]
     torch.save(content, point)
-    with pytest.raises(PneumoError, match=r"c\.pth\.resume does not fit .*Train without --resume"):
+    with pytest.raises(PneumoError, match=r"c\.pth\.resume cannot be used .*anew without --resume"):
         resume(CNN, phantoms, path)
 
 

@@ -12,14 +12,13 @@ from tqdm import tqdm
 from pneumo_utils.config import TrainConfig
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import PneumoError, UsageError, first_line
+from pneumo_utils.errors import UsageError
 from pneumo_utils.models.backbone import FinetunedBackbone
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import (
     get_versions,
-    is_out_of_memory,
     keep_freed_memory,
     make_accelerator,
     name_what_to_lower,
@@ -71,38 +70,21 @@ def fit(
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
     val.require_both_classes()
+    keep_freed_memory()
     accelerator = make_accelerator()
     is_writer = accelerator.is_main_process  # of several processes one speaks and writes
     say = say if is_writer else lambda text: None
     run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
     files = RunFiles(checkpoint_path, run, is_writer=is_writer)
     with files.hold():
-        point = files.start(resume=resume, say=say)
+        point = files.start(train, resume=resume, say=say)
         if point is not None:
-            state, best, history = point
-            trainer = _go_on(state, best.config, train, files.path.name)
-            return _train(trainer, best, history, val=val, files=files, say=say)
+            return _train(*point, val=val, files=files, say=say)
         trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
         about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
         about["data_fingerprint"] = train.fingerprint()
         best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
         return _train(trainer, best, [], val=val, files=files, say=say)
-
-
-def _go_on(state: dict, config: TrainConfig, train: XrayDataset, name: str) -> Trainer:
-    """A trainer that stands where that of the safe point stood, which is in the file called `name`."""
-    keep_freed_memory()
-    model = build_model(config.model, dropout=config.dropout)
-    trainer = Trainer(config, model, train, accelerator=make_accelerator())
-    try:
-        trainer.load_state_dict(state)
-    except Exception as error:  # lack of memory, or a file made by hand
-        if is_out_of_memory(error):
-            raise
-        raise PneumoError(
-            f"The safe point {name} does not fit ({first_line(error)}). Train without --resume."
-        ) from error
-    return trainer
 
 
 def _train(

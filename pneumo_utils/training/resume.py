@@ -21,7 +21,8 @@ from pneumo_utils.models.checkpoint import (
     save_tensors,
     to_values,
 )
-from pneumo_utils.runtime import get_versions, lock_file, require_writable
+from pneumo_utils.models.registry import build_model
+from pneumo_utils.runtime import get_versions, is_out_of_memory, lock_file, make_accelerator, require_writable
 from pneumo_utils.training.trainer import Trainer
 
 FORMAT_VERSION = 2
@@ -136,14 +137,11 @@ class RunFiles:
         require_writable(self.checkpoint_path.parent)
         return lock_file(self.checkpoint_path, holder="another training")
 
-    def start(self, *, resume: bool, say: Callable[[str], None]) -> tuple | None:
-        """The safe point to go on from, None for a start from the beginning; a sentence says which.
+    def start(self, train: XrayDataset, *, resume: bool, say: Callable[[str], None]) -> tuple | None:
+        """The trainer, best checkpoint and records to go on with, or None; a sentence says which.
 
-        What a process that was killed left half-written is removed. An error is raised, and nothing is
-        overwritten, where the safe point is of another run or cannot be read.
-
-        Returns:
-            Where the run stood: `Trainer.state_dict`, the best checkpoint so far, the records of all epochs.
+        What a process that was killed left half-written is removed. A safe point of another run, or one that
+        cannot be read, is an error, and nothing is overwritten.
         """
         if resume and self.path is None:
             raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
@@ -152,7 +150,7 @@ class RunFiles:
                 half.unlink(missing_ok=True)
         is_there = self.path is not None and self.path.exists()
         if is_there and resume:
-            point = self._load()
+            point = self._load(train)
             say(f"Training goes on after epoch {len(point[-1])}.")
             return point
         if is_there:
@@ -161,7 +159,7 @@ class RunFiles:
             say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
 
-    def _load(self) -> tuple[dict, Checkpoint, list[EpochRecord]]:
+    def _load(self, train: XrayDataset) -> tuple[Trainer, Checkpoint, list[EpochRecord]]:
         try:
             content = load_tensors(self.path)
             with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
@@ -169,15 +167,19 @@ class RunFiles:
                     raise ValueError("its checksums are wrong")
             if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
                 raise ValueError("it is of another format")
+            require_same_run(self.path, content["run"], self.run)
             best = from_values(content["best"]["values"], content["best"]["state"])
             best.build_model()
-            history = [EpochRecord(**row) for row in content["history"]]
+            model = build_model(best.config.model, dropout=best.config.dropout)
+            trainer = Trainer(best.config, model, train, accelerator=make_accelerator())
+            trainer.load_state_dict(content["trainer"])
+            return trainer, best, [EpochRecord(**row) for row in content["history"]]
         except Exception as error:  # a foreign file can fail in any way; the sentence names it
+            if isinstance(error, UsageError) or is_out_of_memory(error):
+                raise
             raise PneumoError(
                 f"The safe point {self.path.name} cannot be used ({first_line(error)}). You can {ANEW}."
             ) from error
-        require_same_run(self.path, content["run"], self.run)
-        return content["trainer"], best, history
 
     def save_epoch(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
         """Replaces the safe point by one of this moment, at the end of an epoch, and then the checkpoint."""
