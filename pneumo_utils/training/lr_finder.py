@@ -45,14 +45,12 @@ def find_lr(
     It ends early where the smoothed loss has risen to three times its lowest value. No validation film is
     looked at, and the weights are thrown away; the configuration's own rate and schedule are not used.
 
+    Source: Smith, Cyclical Learning Rates, WACV 2017, arXiv 1506.01186. The suggestion by steepest descent is
+    that of the fastai library, the smoothing that of Adam's averages.
+
     Raises:
-        ValueError: `train` is of another split.
         UsageError: There are fewer than 10 steps, or the batch is larger than the set.
         PneumoError: The loss was no number after a few steps, or memory ran out.
-
-    Source:
-        Smith, Cyclical Learning Rates, WACV 2017, arXiv 1506.01186. The suggestion by steepest descent is
-        that of the fastai library, the smoothing that of Adam's averages.
     """
     if num_steps < 10:
         raise UsageError(f"steps is {num_steps}; expected 10 or more.")
@@ -93,13 +91,8 @@ def trace_losses(
     """Trains, and after each epoch measures the mean cross-entropy of each set of films as they are.
 
     The loss that training itself reports is of augmented, weighted and smoothed films under weights that
-    still move, and stands beside no other. Nothing is chosen or kept here.
-
-    Args:
-        judged: Films of the train or validation split by name; of the test split they raise a ValueError.
-
-    Returns:
-        By the same names float (num_epochs,).
+    still move, and stands beside no other. Nothing is chosen or kept here, and films of the test split raise
+    a ValueError. Returns float (num_epochs,) by the names of `judged`.
     """
     if any(films.split == "test" for films in judged.values()):
         raise ValueError("trace_losses was handed test films; expected train and val.")

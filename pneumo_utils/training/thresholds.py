@@ -8,8 +8,8 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from pneumo_utils.config import REFER_ALPHA
-from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.data.dataset import XrayDataset, check_both_classes
+from pneumo_utils.errors import UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
@@ -43,7 +43,7 @@ def choose_operating_points(
         By name: rule_in (specificity of 95 % or more) >= balanced (sensitivity and specificity are closest)
         >= screening (sensitivity of 95 % or more).
     """
-    _require_both_classes(labels, "An operating point")
+    check_both_classes(labels, "An operating point")
     kinds = ((labels, probs), (stress_labels, stress_probs))
     if balanced is None:
         num_views = len(stress_labels) // len(labels)  # each kind is to count the same
@@ -62,11 +62,7 @@ def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     """The balanced operating point, 0 to 1: where sensitivity and specificity are closest.
 
     It lies halfway between the two neighbouring probabilities, so that no single film decides. Call it
-    pneumonia when prob >= threshold.
-
-    Args:
-        labels: int (N,), 0 or 1, both present.
-        probs: float (N,), P(pneumonia) in 0 to 1.
+    pneumonia when prob >= threshold. `labels` are int (N,), both present; `probs` float (N,).
     """
     false_positive_rate, sensitivity, thresholds = roc_curve(labels, probs, drop_intermediate=False)
     gap = np.abs(sensitivity - (1 - false_positive_rate))
@@ -111,8 +107,7 @@ def _move_between(threshold: float, probs: np.ndarray) -> float:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature, 0.05 to 20, with which probabilities fit the labels best (calibration).
 
-    Source:
-        Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599.
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599.
     """
     signed = np.where(np.asarray(labels) == 1, 1.0, -1.0) * np.asarray(logits, dtype=np.float64)
 
@@ -166,15 +161,11 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
 
 @dataclass(frozen=True)
 class ReferBand:
-    """What sets of classes are made by (split-conformal prediction); no set of one class: a person decides.
+    """What makes sets of classes (split-conformal prediction); no set of one class: a person decides."""
 
-    Attributes:
-        alpha: The error rate that was asked for in each class, 0 to 1.
-        limits: For NORMAL and PNEUMONIA, how much probability the other class may have at most for the class
-            to stay in the set, 0 to 1; 1 where validation had too few films to leave any out.
-    """
-
-    alpha: float
+    alpha: float  # the error rate that was asked for in each class, 0 to 1
+    # For NORMAL and PNEUMONIA, how much probability the other class may have at most for the class to stay
+    # in the set, 0 to 1; 1 where validation had too few films to leave any out.
     limits: tuple[float, float]
 
 
@@ -185,22 +176,15 @@ def fit_refer_band(labels: np.ndarray, probs: np.ndarray, *, alpha: float = REFE
     rarer, on average over validation sets and new films. These have to be exchangeable with the validation
     films: films of one patient are not quite, and films of another hospital not at all.
 
-    Args:
-        labels: int (N,), 0 or 1, of films that the model was not trained on and will not be judged on.
-        probs: float (N,), P(pneumonia) in 0 to 1.
-        alpha: The error rate, above 0 and below 1.
-
-    Raises:
-        PneumoError: A class has no film; a UsageError if `alpha` is out of range.
-
-    Source:
-        Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates,
-        arXiv 2107.07511, sections 1 and 4.1 to 4.3.
+    `labels`, int (N,), and `probs`, float (N,), are of films that the model was not trained on and will not
+    be judged on. A class without a film is a PneumoError, an `alpha` not between 0 and 1 a UsageError.
+    Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates,
+    arXiv 2107.07511, sections 1 and 4.1 to 4.3.
     """
     if not 0 < alpha < 1:
         raise UsageError(f"alpha is {alpha}; expected above 0 and below 1.")
-    _require_both_classes(labels, "A refer band")
     probs, is_ill = np.asarray(probs), np.asarray(labels) == 1
+    check_both_classes(is_ill, "A refer band")
     return ReferBand(alpha, (_find_limit(probs[~is_ill], alpha), _find_limit(1 - probs[is_ill], alpha)))
 
 
@@ -215,9 +199,3 @@ def predict_sets(band: ReferBand, probs: np.ndarray) -> np.ndarray:
     probs = np.asarray(probs)
     return np.stack([probs <= band.limits[0], 1 - probs <= band.limits[1]], axis=1)
 
-
-def _require_both_classes(labels: np.ndarray, what: str) -> None:
-    num_ill = int(np.sum(labels))
-    if num_ill in (0, len(labels)):
-        found = f"{len(labels) - num_ill} NORMAL and {num_ill} PNEUMONIA"
-        raise PneumoError(f"{what} needs films of both classes; got {found}.")

@@ -25,9 +25,8 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
     In `two_stage` the rates fall geometrically from the head down to `backbone_lr_factor` of it at the
     lowest block: what was learnt from a million photographs changes least where it is most general.
 
-    Source:
-        Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
-        rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
+    Source: Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
+    rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
     """
     parts = [*list_blocks(model), model.head]
     depth = len(parts) - 1
