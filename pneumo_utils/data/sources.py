@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, is_fast
+from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, expect, is_fast
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
@@ -97,8 +97,7 @@ def load_split(
     validation films, and no patients. Only the source "folder" may have films of one class alone.
     Raises UsageError if there is no such split, PneumoError if the films cannot be had or a class has none.
     """
-    if split not in SPLITS:
-        raise UsageError(f"The split is {split!r}; expected one of {', '.join(SPLITS)}.")
+    expect(split in SPLITS, "The split", repr(split), f"one of {', '.join(SPLITS)}")
     max_films = FAST_MAX_FILMS if is_fast() else None
     load = SOURCES[choice.source]
     films = load(choice.folder, split, image_size, max_films, folders or default_folders())
@@ -164,15 +163,13 @@ def read_films(
             f"The first is {first} Copy the data set again."
         )
 
-    def list_column(name: str) -> np.ndarray:
-        return np.array([getattr(films[index], name) for index in good])
-
+    kept = [films[index] for index in good]
     return XrayDataset(
         images=take_films(images, good) if damaged else images,
-        labels=list_column("label").astype(np.int64),
-        patients=list_column("patient"),
-        subtypes=list_column("subtype"),
-        names=np.array([films[index].path.name for index in good]),
+        labels=np.array([film.label for film in kept], dtype=np.int64),
+        patients=np.array([film.patient for film in kept]),
+        subtypes=np.array([film.subtype for film in kept]),
+        names=np.array([film.path.name for film in kept]),
         sizes=np.array([results[index] for index in good], dtype=np.int64),
         source=source,
         split=split,
@@ -219,10 +216,8 @@ def is_reachable() -> bool:
     answered = []
 
     def ask() -> None:
-        try:
+        with suppress(requests.RequestException):
             answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
-        except requests.RequestException:
-            answered.append(False)
 
     # A thread, because looking up a name can take longer than any time-out given to requests.
     thread = threading.Thread(target=ask, daemon=True)
@@ -245,8 +240,7 @@ def download(folder: Path, size: int) -> None:
 
     Raises UsageError if there is no such size, PneumoError without network or for another file.
     """
-    if size not in MNIST_SIZES:
-        raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, MNIST_SIZES))}.")
+    expect(size in MNIST_SIZES, "The image size", size, f"one of {', '.join(map(str, MNIST_SIZES))}")
     from medmnist import PneumoniaMNIST
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,10 +258,11 @@ def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayD
     """From the smallest file that need not be enlarged; patients are not told, so each film is one."""
     from medmnist import PneumoniaMNIST
 
-    if not list_sizes(folder):
-        download(folder, next((size for size in MNIST_SIZES if size >= image_size), MNIST_SIZES[-1]))
     on_disk = list_sizes(folder)
-    size = next((size for size in on_disk if size >= image_size), on_disk[-1])
+    sizes = on_disk or MNIST_SIZES
+    size = next((size for size in sizes if size >= image_size), sizes[-1])
+    if not on_disk:
+        download(folder, size)
     try:
         films = PneumoniaMNIST(split=split, size=size, root=str(folder))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, expect
 from pneumo_utils.errors import PneumoError, UsageError
 
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
@@ -118,8 +118,7 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
     have their shape and are NaN where no film is called so. A prevalence outside 0 to 1 is a UsageError.
     """
     sensitivity, specificity = (np.asarray(value, dtype=np.float64) for value in (sensitivity, specificity))
-    if not 0 <= prevalence <= 1:
-        raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
+    expect(0 <= prevalence <= 1, "prevalence", prevalence, "0 to 1")
     tp, fn = sensitivity * prevalence, (1 - sensitivity) * prevalence
     fp, tn = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):

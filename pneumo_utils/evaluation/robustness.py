@@ -13,8 +13,8 @@ from scipy.ndimage import correlate1d
 from scipy.special import ive
 from sklearn.metrics import roc_auc_score
 
+from pneumo_utils.config import expect
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import compute_metrics
 
 STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
@@ -170,10 +170,8 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 def get_strength(name: str, severity: int) -> float:
     """How strong a corruption is; a UsageError where the name or the severity, 1 to 5, is unknown."""
-    if name not in CORRUPTIONS:
-        raise UsageError(f"There is no corruption {name!r}; expected one of {', '.join(CORRUPTIONS)}.")
-    if severity not in SEVERITIES:
-        raise UsageError(f"The severity is {severity}; expected a whole number, 1 to {len(SEVERITIES)}.")
+    expect(name in CORRUPTIONS, "The corruption", repr(name), f"one of {', '.join(CORRUPTIONS)}")
+    expect(severity in SEVERITIES, "The severity", severity, f"a whole number, 1 to {len(SEVERITIES)}")
     return CORRUPTIONS[name].strengths[SEVERITIES.index(severity)]
 
 

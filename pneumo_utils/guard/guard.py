@@ -153,16 +153,11 @@ def _check_kind(image: np.ndarray) -> list[str]:
 
 @dataclass(frozen=True)
 class FilmKindModel:
-    """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`.
+    """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`."""
 
-    Attributes:
-        session: Of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K).
-        reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
-    """
-
-    session: object
-    reject_below: float
-    warn_below: float
+    session: object  # of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K)
+    reject_below: float  # the P(chest) below which a picture is rejected
+    warn_below: float  # the one below which it is warned of
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """P(kind), float32 (K,), for one picture, uint8 (H, W) of any size."""

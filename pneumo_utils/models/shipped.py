@@ -56,14 +56,10 @@ class ShippedWeights(Mapping):
 def find_checkpoint(
     name: str, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
 ) -> Checkpoint:
-    """One's own trained model if there is one, else the one that comes with the package, which is said.
+    """The trained model at `path` if there is one, else the one that comes with the package, which is said.
 
-    Args:
-        path: Where one's own would lie.
-        is_named: The path was asked for: no other is taken in its place.
-
-    Raises:
-        PneumoError: There is neither, or the file is damaged or of another model.
+    Where the path `is_named` by the user, no other is taken in its place. Raises PneumoError if there is
+    neither, or the file is damaged or of another model.
     """
     if is_named or path.is_file():
         return load_checkpoint(path, model_name=name, say=say)
@@ -87,8 +83,7 @@ def list_shipped() -> list[str]:
 def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
     """A model that comes with the package; `folder` holds others of the kind.
 
-    Raises:
-        PneumoError: Its files are damaged; a UsageError if there is no such model.
+    Raises UsageError if there is no such model, PneumoError if its files are damaged.
     """
     folder = folder or WEIGHTS
     if not (folder / f"{name}.safetensors").is_file():
