@@ -127,9 +127,8 @@ class TrainConfig:
         expect(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         for name in ("patience", "head_epochs", "frozen_views", "unfreeze_epochs"):
             expect(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        expect(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))
-        expect(self.balance in BALANCES, "balance", self.balance, " or ".join(BALANCES))
-        expect(self.schedule in SCHEDULES, "schedule", self.schedule, " or ".join(SCHEDULES))
+        for name, known in (("strategy", STRATEGIES), ("balance", BALANCES), ("schedule", SCHEDULES)):
+            expect(getattr(self, name) in known, name, getattr(self, name), " or ".join(known))
 
     def to_dict(self) -> dict:
         """Plain nested dict, as stored in a checkpoint."""
@@ -193,17 +192,12 @@ class Folders:
         return self.build / f"history_{model}"
 
 
-def find_root(start: Path | None = None) -> Path:
-    """`PNEUMO_HOME`, else the nearest folder upwards that is the project's, else where we are."""
-    if os.environ.get("PNEUMO_HOME"):
-        return Path(os.environ["PNEUMO_HOME"]).expanduser()
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    return start
-
-
 def default_folders() -> Folders:
-    """Folders below the project's own."""
-    return Folders(find_root())
+    """Below `PNEUMO_HOME`, else the nearest folder upwards that is the project's, else where we are."""
+    if os.environ.get("PNEUMO_HOME"):
+        return Folders(Path(os.environ["PNEUMO_HOME"]).expanduser())
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return Folders(folder)
+    return Folders(here)

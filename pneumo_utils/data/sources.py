@@ -66,12 +66,9 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
             f"{folder} has class folders in {' and '.join(splits)} only; expected train and test. Check the "
             "path, or run `pneumo data download`."
         )
-    left_out = list_folder(folder).left_out
-    if splits:
-        sentence = f"Data: ChestXRay2017 from the folder {folder.name}. {left_out}".strip()
-        return DataChoice("chestxray2017", folder, sentence)
-    sentence = f"Data: the films of the folder {folder.name}, to be judged. {left_out}".strip()
-    return DataChoice("folder", folder, sentence)
+    what = "ChestXRay2017 from the folder {}." if splits else "the films of the folder {}, to be judged."
+    sentence = f"Data: {what.format(folder.name)} {list_folder(folder).left_out}".strip()
+    return DataChoice("chestxray2017" if splits else "folder", folder, sentence)
 
 
 def _choose_automatically(folders: Folders) -> DataChoice:
@@ -99,8 +96,7 @@ def load_split(
     """
     expect(split in SPLITS, "The split", repr(split), f"one of {', '.join(SPLITS)}")
     max_films = FAST_MAX_FILMS if is_fast() else None
-    load = SOURCES[choice.source]
-    films = load(choice.folder, split, image_size, max_films, folders or default_folders())
+    films = SOURCES[choice.source](choice.folder, split, image_size, max_films, folders or default_folders())
     return films if choice.source == "folder" else films.require_both_classes()
 
 

@@ -5,16 +5,19 @@ time. Labels are int (N,), 0 or 1, probs float (N,), P(pneumonia); called pneumo
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES, expect
+from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
 METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
 LOWER_IS_BETTER = ("brier", "ece")
+Predict = Callable[[XrayDataset], np.ndarray]  # a model: N films to P(pneumonia), float (N,), 0 to 1
 NUM_BINS = 15  # of the expected calibration error, with about equally many films in each
 NUM_DRAWS = 2000
 BLOCK_CELLS = 200_000  # weights worked on at a time: 1.6 MB stay in the processor's cache
@@ -66,11 +69,9 @@ def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Metrics of films at a threshold, without intervals; raises as `check_labels_and_probs`.
 
-    Precision is the positive predictive value at the share of pneumonia that these films have.
-
-    Returns:
-        n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
-        confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}.
+    They are n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
+    confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}. Precision is the positive
+    predictive value at the share of pneumonia that these films have.
     """
     check_labels_and_probs(labels, probs)
     ones = np.ones((1, len(labels)))

@@ -22,8 +22,7 @@ from pneumo_utils.runtime import write_atomically
 if TYPE_CHECKING:
     import onnx
 
-MAX_DIFFERENCE = 1e-3
-"""Between a logit by ONNX Runtime and by torch; a file that differs more is not written."""
+MAX_DIFFERENCE = 1e-3  # between a logit by ONNX Runtime and by torch; else no file is written
 NUM_CHECKED = 16
 DECISION = ("class_names", "flip_average", "temperature", "threshold", "screening_threshold", "refer_limits")
 USAGE = (
