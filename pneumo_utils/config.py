@@ -6,12 +6,10 @@ from pathlib import Path
 
 from pneumo_utils.errors import UsageError
 
-CLASS_NAMES = ("NORMAL", "PNEUMONIA")
-"""Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # index 1 is always pneumonia; `prob` always means P(pneumonia)
 SPLITS = ("train", "val", "test")
 
-CLASS_COLOURS = ("#0072B2", "#D55E00")
-"""Blue for NORMAL, vermilion for PNEUMONIA, of Okabe and Ito's palette for colour-blind readers."""
+CLASS_COLOURS = ("#0072B2", "#D55E00")  # blue and vermilion of Okabe and Ito's colour-blind safe palette
 COLOUR_MAP = "viridis"  # of saliency maps: perceptually uniform, also to colour-blind readers
 MAX_BYTES = 100_000_000  # the largest file that is read as an image
 REFER_ALPHA = 0.05  # the error rate, in each class, that the refer band of a checkpoint is made for
@@ -157,13 +155,12 @@ def is_fast() -> bool:
 
 
 FAST_IMAGE_SIZE = 32
-FAST_NUM_EPOCHS = 2
 FAST_MAX_FILMS = 240
 
 
 def shorten(config: TrainConfig) -> TrainConfig:
     """In short mode, the configuration cut down to seconds; otherwise as it is."""
-    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": FAST_NUM_EPOCHS}
+    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": 2}
     return replace(config, **short) if is_fast() else config
 
 

@@ -117,11 +117,8 @@ def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None
     most, failures = _size(part), 0
     with tqdm(total=archive.num_bytes, desc=archive.name, unit="B", unit_scale=True) as bar:
         while _size(part) != archive.num_bytes:
-            reason = "the connection closed early"
             try:
-                _receive(archive, part, bar=bar)
-            except requests.HTTPError as error:
-                reason = f"the server answered {error.response.status_code}"
+                reason = _receive(archive, part, bar=bar)
             except requests.RequestException as error:
                 reason = f"no connection, or it was lost ({type(error).__name__})"
             size = _size(part)
@@ -137,18 +134,18 @@ def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None
             time.sleep(min(wait_s * 2 ** (failures - 1), _MAX_WAIT_S))
 
 
-def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
-    """One request; what arrives is added to `part`, also when it breaks off."""
+def _receive(archive: Archive, part: Path, *, bar: tqdm) -> str:
+    """One request; what arrives is added to `part`, also when it breaks off. Returns why that is not all."""
     have = _size(part)
     headers = _HEADERS | {"Range": f"bytes={have}-"} if have else _HEADERS
     with requests.get(archive.url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
         status, given = response.status_code, response.headers
         if status in (408, 429) or status >= 500:
-            response.raise_for_status()
+            return f"the server answered {status}"
         is_rest = status == 206
         if status == 416 or (is_rest and not given.get("Content-Range", "").startswith(f"bytes {have}-")):
-            part.unlink(missing_ok=True)  # it does not fit what the server has: the next try starts over
-            return
+            part.unlink(missing_ok=True)
+            return "the part does not fit what the server has"
         if status not in (200, 206):
             raise PneumoError(f"the server answered {status}")
         if given.get("Content-Type", "").startswith("text/html"):
@@ -163,6 +160,7 @@ def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
     if _size(part) > archive.num_bytes:
         part.unlink()
         raise PneumoError(f"the server sent more than the expected {archive.num_bytes:,} bytes")
+    return "the connection closed early"
 
 
 def extract_films(zip_path: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, expect, is_fast
+from pneumo_utils.config import FAST_MAX_FILMS, SPLITS, Folders, default_folders, expect, is_fast
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
@@ -104,15 +104,10 @@ def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDa
     official = "test" if split == "test" else "train"
     settings = {"image_size": image_size, "split": official, "max_films": max_films}
     films = list_films(folder, official)
-    if official == "train":
-        films = _put_validation_last(films)
+    if official == "train":  # validation last: both parts of films that are mapped from a file are then views
+        columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
+        films = [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
     return _cut(_read_once(films, f"chestxray2017-{official}", folders, **settings), split)
-
-
-def _put_validation_last(films: list[FilmFile]) -> list[FilmFile]:
-    """The order in which they are kept: both parts of films that are mapped from a file are then views."""
-    columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
-    return [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
 
 
 def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
@@ -128,10 +123,9 @@ def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
 
 def _read_once(films: list[FilmFile], name: str, folders: Folders, **settings) -> XrayDataset:
     """`read_films`, its outcome kept in the cache."""
-    listing = [[f.path.name, f.label, f.path.stat().st_size, f.path.stat().st_mtime_ns] for f in films]
+    files = [(film, film.path.stat()) for film in films]
+    listing = [[film.path.name, film.label, film.patient, s.st_size, s.st_mtime_ns] for film, s in files]
     key = {"read": READ_VERSION, **settings, "films": listing}
-    if any(f.path.parent.name.upper() not in CLASS_NAMES for f in films):  # folders tell the patients
-        key["patients"] = [f.patient for f in films]
     path = folders.data / "cache" / f"{name}-{settings['image_size']}-{settings['max_films'] or 'all'}.npz"
     return load_cached(path, key=key, build=lambda: read_films(films, **settings))
 

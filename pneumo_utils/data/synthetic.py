@@ -75,11 +75,9 @@ def make_phantoms(
 ) -> XrayDataset:
     """Draws labelled films, 1 to 3 a patient; on one machine the same arguments give the same bytes.
 
-    Args:
-        num_films: 8 to 1000000; 8 are sure to hold both classes. Film i is the same however many are drawn.
-        image_size: Height and width, pixels, 32 to 512. The size does not change what is drawn.
-        split: "train", "val" or "test"; no two splits share a patient.
-        seed: 0 to 4294967295. What is out of its range raises UsageError.
+    8 to 1000000 films, of which 8 are sure to hold both classes, of 32 to 512 pixels a side. Film i is the
+    same however many are drawn, the size does not change what is drawn, and no two splits share a patient.
+    The seed is 0 to 4294967295. What is out of its range raises UsageError.
     """
     expect(MIN_FILMS <= num_films <= 10**6, "num_films", num_films, f"{MIN_FILMS} to 1000000")
     expect(32 <= image_size <= 512, "image_size", image_size, "32 to 512")

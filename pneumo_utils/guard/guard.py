@@ -79,11 +79,10 @@ def check_film(
 
 def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
     """Warnings, or why a film is rejected or damaged, by name below a folder, for films with any."""
-    paths = list(paths)
+    films = {path.relative_to(folder).as_posix(): path for path in paths}
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        texts = list(pool.map(_describe, paths))
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    return {name: text for name, text in zip(names, texts, strict=True) if text}
+        texts = pool.map(_describe, films.values())
+        return {name: text for name, text in zip(films, texts, strict=True) if text}
 
 
 def _describe(path: Path) -> str:
