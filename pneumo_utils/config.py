@@ -6,18 +6,13 @@ from pathlib import Path
 
 from pneumo_utils.errors import UsageError
 
-CLASS_NAMES = ("NORMAL", "PNEUMONIA")
-"""Index 1 is always pneumonia; `prob` always means P(pneumonia)."""
+CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # index 1 is always pneumonia; `prob` always means P(pneumonia)
 SPLITS = ("train", "val", "test")
 
-CLASS_COLOURS = ("#0072B2", "#D55E00")
-"""Blue for NORMAL, vermilion for PNEUMONIA, of Okabe and Ito's palette for colour-blind readers."""
-COLOUR_MAP = "viridis"
-"""Of saliency maps: perceptually uniform, and told apart by colour-blind readers."""
-MAX_BYTES = 100_000_000
-"""The largest file that is read as an image."""
-REFER_ALPHA = 0.05
-"""The error rate, in each class, that the refer band of a checkpoint is made for."""
+CLASS_COLOURS = ("#0072B2", "#D55E00")  # blue and vermilion of Okabe and Ito's colour-blind safe palette
+COLOUR_MAP = "viridis"  # of saliency maps: perceptually uniform, also to colour-blind readers
+MAX_BYTES = 100_000_000  # the largest file that is read as an image
+REFER_ALPHA = 0.05  # the error rate, in each class, that the refer band of a checkpoint is made for
 
 STRATEGIES = ("auto", "full", "two_stage", "frozen")
 SCHEDULES = ("cosine", "one_cycle")
@@ -28,38 +23,25 @@ BALANCES = ("none", "weights", "sampling")
 class Augmentation:
     """Ranges of the random changes to a training film; a range of 0 switches one off.
 
-    Attributes:
-        rotate_deg: Largest rotation to either side, degrees.
-        zoom: Zoom is drawn log-uniformly from exp(-zoom) to exp(zoom).
-        stretch: Width over height is changed log-uniformly by up to exp(stretch) either way. The aspect of
-            films of this data set gives their label away, so this matters more than the rest.
-        shift: Largest shift to either side, as a fraction of the width or height.
-        flip_prob: Probability of a left-right flip, 0 to 1.
-        brightness: Largest value added to or taken from grey levels in 0 to 1.
-        contrast: Contrast about the film's mean is drawn log-uniformly up to exp(contrast).
-        gamma: The exponent on grey levels is drawn log-uniformly up to exp(gamma).
-        blur_prob: Probability that a film is blurred, 0 to 1.
-        noise: Largest standard deviation of the added Gaussian noise, grey levels in 0 to 1.
-        erase_prob: Probability that a rectangle is blanked out, 0 to 1.
-        corner_prob: Probability that a corner, where letters are burned in, is blanked out, 0 to 1.
-        border_prob: Probability of a frame of one grey level, as of a shutter, up to a tenth of a side wide.
-        equalise_prob: Probability that the histogram of grey levels is equalised, 0 to 1.
+    A log-uniform factor is drawn from exp(-range) to exp(range).
     """
 
-    rotate_deg: float = 12.0
-    zoom: float = 0.2
+    rotate_deg: float = 12.0  # largest rotation to either side, degrees
+    zoom: float = 0.2  # log-uniform factor
+    # Log-uniform factor on width over height. The aspect of films of this data set gives their label away, so
+    # this matters more than the rest.
     stretch: float = 0.4
-    shift: float = 0.1
-    flip_prob: float = 0.5
-    brightness: float = 0.1
-    contrast: float = 0.4
-    gamma: float = 0.4
-    blur_prob: float = 0.2
-    noise: float = 0.03
-    erase_prob: float = 0.3
-    corner_prob: float = 0.2
-    border_prob: float = 0.2
-    equalise_prob: float = 0.0
+    shift: float = 0.1  # largest shift to either side, as a fraction of the width or height
+    flip_prob: float = 0.5  # probability of a left-right flip, 0 to 1
+    brightness: float = 0.1  # largest value added to or taken from grey levels in 0 to 1
+    contrast: float = 0.4  # log-uniform factor on the contrast about the film's mean
+    gamma: float = 0.4  # log-uniform exponent on grey levels
+    blur_prob: float = 0.2  # probability of a blur, 0 to 1, as those below
+    noise: float = 0.03  # largest standard deviation of the added Gaussian noise, grey levels in 0 to 1
+    erase_prob: float = 0.3  # of a rectangle that is blanked out
+    corner_prob: float = 0.2  # of a corner that is blanked out, where letters are burned in
+    border_prob: float = 0.2  # of a frame of one grey level, as of a shutter, up to a tenth of a side wide
+    equalise_prob: float = 0.0  # of an equalised histogram of grey levels
 
 
 # The mean over the three colour channels of the statistics that ImageNet models were trained with
@@ -97,75 +79,54 @@ class EvalTransform:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides how a model is trained; stored in its checkpoint.
+    """Everything that decides how a model is trained; stored in its checkpoint."""
 
-    Attributes:
-        model: A name known to `pneumo_utils.models.registry`.
-        image_size: Height and width of the model's input, pixels, 32 to 512.
-        num_epochs: Most epochs, 1 or more; early stopping may end sooner.
-        batch_size: Films in one step, 2 or more (batch normalisation needs two).
-        lr: Peak learning rate, above 0.
-        backbone_lr_factor: In `two_stage`, the rate of the lowest block over the head's, above 0 to 1;
-            the rates of the blocks between lie on a geometric line.
-        weight_decay: AdamW's decoupled weight decay, 0 or more.
-        schedule: "cosine" or "one_cycle", one cycle of the learning rate over the run.
-        dropout: Share of the pooled features blanked in training, 0 to below 1.
-        mixup: Films are blended in pairs, and their labels with them, by a share drawn from
-            Beta(mixup, mixup); 0 blends none. Zhang et al., ICLR 2018, arXiv 1710.09412.
-        label_smoothing: Share of the label given to the other class, 0 to below 0.5.
-        ema_decay: Decay per step of the averaged weights, 0 (no averaging) to below 1.
-        patience: Epochs without a better AUROC on stressed validation films before training stops, 1 or more.
-        pretrained: Start from ImageNet weights where the model has some and they can be had.
-        strategy: "auto" (two_stage with pretrained weights, else full), "full", "two_stage" (the head
-            first, then the backbone's blocks one by one from the top) or "frozen" (head only).
-        head_epochs: Epochs of `two_stage` in which only the head learns, 1 or more.
-        frozen_views: While only the head learns, each film's features are computed under so many draws of
-            the augmentation, which take turns, 1 or more; with mixup, anew in each epoch.
-        unfreeze_epochs: Epochs of `two_stage` after these over which the blocks join in, 1 or more.
-        balance: How classes count the same: "weights" in the loss, "sampling" (as many of each) or "none".
-        seed: Seeds the weights, the order of films and the augmentation.
-        augmentation: The random changes to training films.
-    """
-
-    model: str
-    image_size: int = 64
-    num_epochs: int = 10
-    batch_size: int = 32
-    lr: float = 1e-3
+    model: str  # a name known to `pneumo_utils.models.registry`
+    image_size: int = 64  # height and width of the model's input, pixels, 32 to 512
+    num_epochs: int = 10  # at most, 1 or more; early stopping may end sooner
+    batch_size: int = 32  # films in one step, 2 or more (batch normalisation needs two)
+    lr: float = 1e-3  # peak learning rate, above 0
+    # In `two_stage`, the rate of the lowest block over the head's, above 0 to 1; the rates of the blocks
+    # between lie on a geometric line.
     backbone_lr_factor: float = 0.1
-    weight_decay: float = 0.05
-    schedule: str = "one_cycle"
-    dropout: float = 0.3
+    weight_decay: float = 0.05  # AdamW's decoupled weight decay, 0 or more
+    schedule: str = "one_cycle"  # of the learning rate: "cosine", or "one_cycle" over the run
+    dropout: float = 0.3  # share of the pooled features blanked in training, 0 to below 1
+    # Films are blended in pairs, and their labels with them, by a share drawn from Beta(mixup, mixup); 0
+    # blends none. Zhang et al., ICLR 2018, arXiv 1710.09412.
     mixup: float = 0.0
-    label_smoothing: float = 0.05
-    ema_decay: float = 0.99
-    patience: int = 6
-    pretrained: bool = True
+    label_smoothing: float = 0.05  # share of the label given to the other class, 0 to below 0.5
+    ema_decay: float = 0.99  # decay per step of the averaged weights, 0 (no averaging) to below 1
+    patience: int = 6  # epochs without a better AUROC on stressed validation films before training stops
+    pretrained: bool = True  # start from ImageNet weights where the model has some and they can be had
+    # "full", "two_stage" (the head first, then the backbone's blocks one by one from the top), "frozen" (head
+    # only), or "auto": two_stage with pretrained weights, else full.
     strategy: str = "auto"
-    head_epochs: int = 1
+    head_epochs: int = 1  # of `two_stage`, in which only the head learns
+    # While only the head learns, each film's features are computed under so many draws of the augmentation,
+    # which take turns; with mixup, anew in each epoch.
     frozen_views: int = 1
-    unfreeze_epochs: int = 2
-    balance: str = "weights"
-    seed: int = 0
+    unfreeze_epochs: int = 2  # of `two_stage`, after those of the head, over which the blocks join in
+    balance: str = "weights"  # of the classes: in the loss, by "sampling" (as many of each), or "none"
+    seed: int = 0  # of the weights, the order of films and the augmentation
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        _require(32 <= self.image_size <= 512, "image_size", self.image_size, "32 to 512 pixels")
-        _require(self.num_epochs >= 1, "epochs", self.num_epochs, "1 or more")
-        _require(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
-        _require(0 < self.lr < float("inf"), "lr", self.lr, "a number above 0")
+        expect(32 <= self.image_size <= 512, "image_size", self.image_size, "32 to 512 pixels")
+        expect(self.num_epochs >= 1, "epochs", self.num_epochs, "1 or more")
+        expect(self.batch_size >= 2, "batch_size", self.batch_size, "2 or more")
+        expect(0 < self.lr < float("inf"), "lr", self.lr, "a number above 0")
         factor = self.backbone_lr_factor
-        _require(0 < factor <= 1, "backbone_lr_factor", factor, "above 0 to 1")
-        _require(0 <= self.dropout < 1, "dropout", self.dropout, "0 to below 1")
-        _require(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or more")
-        _require(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
-        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+        expect(0 < factor <= 1, "backbone_lr_factor", factor, "above 0 to 1")
+        expect(0 <= self.dropout < 1, "dropout", self.dropout, "0 to below 1")
+        expect(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or more")
+        expect(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
+        expect(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
+        expect(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         for name in ("patience", "head_epochs", "frozen_views", "unfreeze_epochs"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        _require(self.strategy in STRATEGIES, "strategy", self.strategy, " or ".join(STRATEGIES))
-        _require(self.balance in BALANCES, "balance", self.balance, " or ".join(BALANCES))
-        _require(self.schedule in SCHEDULES, "schedule", self.schedule, " or ".join(SCHEDULES))
+            expect(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        for name, known in (("strategy", STRATEGIES), ("balance", BALANCES), ("schedule", SCHEDULES)):
+            expect(getattr(self, name) in known, name, getattr(self, name), " or ".join(known))
 
     def to_dict(self) -> dict:
         """Plain nested dict, as stored in a checkpoint."""
@@ -175,11 +136,12 @@ class TrainConfig:
     def from_dict(cls, values: dict) -> "TrainConfig":
         """The inverse of `to_dict`; a UsageError where a key is unknown or a value is out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
-        _require(not unknown, "training configuration", sorted(unknown), "only known settings")
+        expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})
 
 
-def _require(ok: bool, name: str, got, expected: str) -> None:
+def expect(ok: bool, name: str, got, expected: str) -> None:
+    """Raises a UsageError, in the words of all settings, where a value that a user chose is not `ok`."""
     if not ok:
         raise UsageError(f"{name} is {got}; expected {expected}.")
 
@@ -188,18 +150,17 @@ def is_fast() -> bool:
     """Whether the short mode is on (`PNEUMO_FAST=1`): few films, small images, two epochs."""
     said = os.environ.get("PNEUMO_FAST", "").strip().lower()
     is_on = said in ("1", "true", "yes", "on")
-    _require(is_on or said in ("", "0", "false", "no", "off"), "PNEUMO_FAST", repr(said), "1 or 0")
+    expect(is_on or said in ("", "0", "false", "no", "off"), "PNEUMO_FAST", repr(said), "1 or 0")
     return is_on
 
 
 FAST_IMAGE_SIZE = 32
-FAST_NUM_EPOCHS = 2
 FAST_MAX_FILMS = 240
 
 
 def shorten(config: TrainConfig) -> TrainConfig:
     """In short mode, the configuration cut down to seconds; otherwise as it is."""
-    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": FAST_NUM_EPOCHS}
+    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": 2}
     return replace(config, **short) if is_fast() else config
 
 
@@ -228,17 +189,12 @@ class Folders:
         return self.build / f"history_{model}"
 
 
-def find_root(start: Path | None = None) -> Path:
-    """`PNEUMO_HOME`, else the nearest folder upwards that is the project's, else where we are."""
-    if os.environ.get("PNEUMO_HOME"):
-        return Path(os.environ["PNEUMO_HOME"]).expanduser()
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder
-    return start
-
-
 def default_folders() -> Folders:
-    """Folders below the project's own."""
-    return Folders(find_root())
+    """Below `PNEUMO_HOME`, else the nearest folder upwards that is the project's, else where we are."""
+    if os.environ.get("PNEUMO_HOME"):
+        return Folders(Path(os.environ["PNEUMO_HOME"]).expanduser())
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return Folders(folder)
+    return Folders(here)

@@ -1,6 +1,5 @@
 """Runs the lessons top to bottom, each in a fresh kernel, and says how far it is."""
 
-import copy
 import sys
 import time
 from pathlib import Path
@@ -14,21 +13,18 @@ from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import format_table, load_results
 from pneumo_utils.runtime import require_writable
 
-CELL_TIMEOUT_S = 3600
 LISTING_STYLE = "<style>.highlight pre { font-family: monospace; font-size: 13px }</style>"
-STARTUP_TIMEOUT_S = 300  # a cold disk or a busy machine starts a kernel slowly
 
 
 class LessonRunner(NotebookClient):
     """Executes a notebook and shows each cell as it starts and what it prints as it comes."""
 
-    lesson = ""
-
     def announce(self, cell, cell_index: int) -> None:
         """Prints the lesson, the place in it and the first line of the cell."""
         if cell.cell_type == "code" and cell.source.strip():
             first = cell.source.strip().splitlines()[0][:70]
-            print(f"[{self.lesson}] cell {cell_index + 1}/{len(self.nb.cells)}: {first}", flush=True)
+            lesson = self.resources["metadata"]["name"]
+            print(f"[{lesson}] cell {cell_index + 1}/{len(self.nb.cells)}: {first}", flush=True)
 
     def process_message(self, msg, cell, cell_index):
         """Echoes streams, so that progress bars move on the terminal too."""
@@ -49,21 +45,20 @@ def list_lessons(folders: Folders) -> list[Path]:
 def run_lesson(path: Path, target: Path) -> None:
     """Executes a notebook; a copy with its outputs goes to `target`, and as HTML beside it.
 
-    Raises:
-        PneumoError: A cell failed; the copy is written all the same.
+    A cell that fails is a PneumoError; the copy is written all the same.
     """
     notebook = nbformat.read(path, as_version=4)
     runner = LessonRunner(
         notebook,
-        timeout=CELL_TIMEOUT_S,
-        startup_timeout=STARTUP_TIMEOUT_S,
+        timeout=3600,  # seconds a cell
+        startup_timeout=300,  # a cold disk or a busy machine starts a kernel slowly
         kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
+        resources={"metadata": {"path": str(path.parent), "name": path.stem}},
         store_widget_state=False,
         record_timing=False,
         coalesce_streams=True,
     )
-    runner.lesson, runner.on_cell_start = path.stem, runner.announce
+    runner.on_cell_start = runner.announce
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         runner.execute()
@@ -78,10 +73,9 @@ def run_lesson(path: Path, target: Path) -> None:
 
 
 def _write_html(notebook, path: Path) -> None:
-    """A page for reading: without standard error, where progress bars leave red bands."""
+    """A page for reading; standard error, red bands of progress bars, is taken out of the notebook."""
     from nbconvert import HTMLExporter
 
-    notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
@@ -93,8 +87,7 @@ def _write_html(notebook, path: Path) -> None:
 def run_course() -> dict[Path, float]:
     """Runs all lessons, prints the results and returns how long each took, seconds, by its copy in `build`.
 
-    Raises:
-        PneumoError: A lesson failed, or there are none.
+    Raises PneumoError if a lesson fails, or there are none.
     """
     folders, times_s = default_folders(), {}
     require_writable(folders.build, folders.checkpoints, folders.plots)

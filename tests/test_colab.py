@@ -174,11 +174,11 @@ def test_the_set_up_cell_brings_what_is_missing_and_touches_nothing_else(colab, 
     assert kernel.ask("__import__('ipywidgets').__version__") == COLAB_WIDGETS
     kernel.run("import captum, imagehash, medmnist, anywidget, pydicom, pneumo_utils.config")
     assert kernel.ask("pneumo_utils.__path__[0]") == str(content / "pneumo" / "pneumo_utils")
-    assert kernel.ask("pneumo_utils.config.find_root()") == str(content)
+    assert kernel.ask("pneumo_utils.config.default_folders().root") == str(content)
 
     for _ in range(2):
         kernel.run(on_drive)
-        home = kernel.ask("pneumo_utils.config.find_root()")
+        home = kernel.ask("pneumo_utils.config.default_folders().root")
         assert home == str(content / "drive" / "MyDrive" / "pneumo")
     again = list_times(colab.own)
     assert {name for name in again if again[name] != first.get(name)} <= {"pneumo-utils"}

@@ -82,14 +82,16 @@ def test_a_short_mode_that_is_neither_on_nor_off_is_refused(monkeypatch):
         config.is_fast()
 
 
-def test_the_root_is_found_from_the_notebooks_folder(tmp_path):
+def test_the_root_is_found_from_the_notebooks_folder(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "pyproject.toml").touch()
-    assert config.find_root(tmp_path / "notebooks") == tmp_path.resolve()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert config.default_folders().root == tmp_path.resolve()
 
 
-def test_the_root_is_where_we_are_outside_the_project(tmp_path):
-    assert config.find_root(tmp_path) == tmp_path.resolve()
+def test_the_root_is_where_we_are_outside_the_project(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert config.default_folders().root == tmp_path.resolve()
 
 
 def test_the_environment_names_the_root(monkeypatch, tmp_path):

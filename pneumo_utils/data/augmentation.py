@@ -50,12 +50,12 @@ def augment_films(
         return draw * (high - low) + low
 
     levels = _move(levels, ranges, uniform)
-    levels = _equalise(levels, uniform(0, 1) < ranges.equalise_prob)
+    levels = _change_some(levels, uniform(0, 1) < ranges.equalise_prob, _equalise)
     levels = _change_tones(levels, ranges, uniform)
-    levels = _blur(levels, uniform(0, 1) < ranges.blur_prob)
-    levels = _erase(levels, uniform(0, 1) < ranges.erase_prob, uniform)
-    levels = _cover_corner(levels, uniform(0, 1) < ranges.corner_prob, uniform)
-    levels = _cover_border(levels, uniform(0, 1) < ranges.border_prob, uniform)
+    levels = _change_some(levels, uniform(0, 1) < ranges.blur_prob, _blur)
+    levels = _paint(levels, ranges.erase_prob, uniform, _find_rectangle)
+    levels = _paint(levels, ranges.corner_prob, uniform, _find_corner)
+    levels = _paint(levels, ranges.border_prob, uniform, _find_frame)
     # Last, because it takes as many draws as there are pixels: all else is then the same at any size.
     std = uniform(0, ranges.noise).view(-1, 1, 1, 1)
     noise = torch.randn(levels.shape, generator=generator, device=levels.device)
@@ -86,50 +86,53 @@ def _change_tones(levels, ranges, uniform):
     return (levels - mean) * contrast + mean + brightness
 
 
-def _blur(levels, chosen):
+def _change_some(levels, chosen, change):
+    """The films with those `chosen`, bool (B,), changed."""
+    if not chosen.any():
+        return levels
+    levels = levels.clone()
+    levels[chosen] = change(levels[chosen])
+    return levels
+
+
+def _blur(levels):
     """A binomial 5 x 5 blur, about a Gaussian of one pixel's standard deviation."""
-    if not chosen.any():
-        return levels
     kernel = torch.tensor([1.0, 4, 6, 4, 1], device=levels.device).div_(16)
-    padded = F.pad(levels[chosen], (2, 2, 2, 2), mode="replicate")
-    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 5)), kernel.view(1, 1, 5, 1))
-    levels = levels.clone()
-    levels[chosen] = blurred
-    return levels
+    padded = F.pad(levels, (2, 2, 2, 2), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 5)), kernel.view(1, 1, 5, 1))
 
 
-def _equalise(levels, chosen):
-    """Spreads each chosen film's grey levels evenly over the range."""
-    if not chosen.any():
-        return levels
-    films = (levels[chosen] * 255).round().to(torch.uint8)
-    levels = levels.clone()
-    levels[chosen] = equalize(films).to(levels.dtype) / 255
-    return levels
+def _equalise(levels):
+    """Spreads each film's grey levels evenly over the range."""
+    return equalize((levels * 255).round().to(torch.uint8)).to(levels.dtype) / 255
 
 
-def _erase(levels, chosen, uniform):
-    """Blanks a rectangle of up to 40 % of each side with one grey level."""
+def _paint(levels, prob, uniform, find_area):
+    """One grey level a film, drawn from the whole range, over an area, bool (B, H, W), of some films."""
+    chosen = uniform(0, 1) < prob
+    area = find_area(levels, uniform) & chosen.view(-1, 1, 1)
+    return torch.where(area.unsqueeze(1), uniform(0, 1).view(-1, 1, 1, 1), levels)
+
+
+def _find_rectangle(levels, uniform):
+    """Anywhere, up to 40 % of each side."""
     top, left = uniform(-0.2, 1), uniform(-0.2, 1)
     tall, wide = uniform(0.1, 0.4), uniform(0.1, 0.4)
-    inside = _is_inside(levels, top, top + tall, left, left + wide)
-    return _paint(levels, inside & chosen.view(-1, 1, 1), uniform)
+    return _is_inside(levels, top, top + tall, left, left + wide)
 
 
-def _cover_corner(levels, chosen, uniform):
-    """Blanks one of the four corners, up to a quarter of each side, where letters are burned in."""
+def _find_corner(levels, uniform):
+    """One of the four corners, up to a quarter of each side, where letters are burned in."""
     tall, wide = uniform(0.05, 0.25), uniform(0.05, 0.25)
     top = torch.where(uniform(0, 1) < 0.5, torch.zeros_like(tall), 1 - tall)
     left = torch.where(uniform(0, 1) < 0.5, torch.zeros_like(wide), 1 - wide)
-    inside = _is_inside(levels, top, top + tall, left, left + wide)
-    return _paint(levels, inside & chosen.view(-1, 1, 1), uniform)
+    return _is_inside(levels, top, top + tall, left, left + wide)
 
 
-def _cover_border(levels, chosen, uniform):
-    """Blanks a frame, each side of its own width of up to a tenth, as shutters and margins do."""
+def _find_frame(levels, uniform):
+    """Each side of its own width of up to a tenth, as shutters and margins have."""
     top, left, bottom, right = (uniform(0, 0.1) for _ in range(4))
-    outside = ~_is_inside(levels, top, 1 - bottom, left, 1 - right)
-    return _paint(levels, outside & chosen.view(-1, 1, 1), uniform)
+    return ~_is_inside(levels, top, 1 - bottom, left, 1 - right)
 
 
 def _is_inside(levels, top, bottom, left, right):
@@ -139,11 +142,6 @@ def _is_inside(levels, top, bottom, left, right):
     columns = (torch.arange(width, device=levels.device).view(1, 1, -1) + 0.5) / width
     top, bottom, left, right = (side.view(-1, 1, 1) for side in (top, bottom, left, right))
     return (rows >= top) & (rows < bottom) & (columns >= left) & (columns < right)
-
-
-def _paint(levels, inside, uniform):
-    """One grey level a film, drawn from the whole range, where `inside` is true."""
-    return torch.where(inside.unsqueeze(1), uniform(0, 1).view(-1, 1, 1, 1), levels)
 
 
 def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDataset:

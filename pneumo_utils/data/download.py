@@ -11,15 +11,17 @@ import tempfile
 import time
 import zipfile
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import requests
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, SPLITS
+from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.images import IMAGE_SUFFIXES
 from pneumo_utils.errors import PneumoError
 
+FOLDER = "chest_xray"  # in the archive and of the films unpacked from it
 _CHUNK_BYTES = 64 * 1024  # what a cut may cost: the chunk under way is not written
 _TIMEOUT_S = (10, 60)  # to connect, and between two reads
 _MAX_WAIT_S = 60
@@ -63,16 +65,20 @@ def download_chestxray2017(
     The zip is removed after the extraction, unless it was put there by hand. Raises PneumoError as
     `download_file`, if the disk is too small, or if the folder is there without films.
     """
-    folder, zip_path = Path(data_folder) / "chest_xray", Path(data_folder) / archive.name
+    folder, zip_path = Path(data_folder) / FOLDER, Path(data_folder) / archive.name
     if is_whole(folder):
         return folder
     was_there = zip_path.exists()
     # Asked before the download: films in JPEG hardly shrink in a zip, so the room is needed twice.
-    _require_space(zip_path.parent, 2 * archive.num_bytes - max(_size(zip_path), _size(_part_of(zip_path))))
-    try:
-        download_file(archive, zip_path, retries=retries, wait_s=wait_s)
-    except PneumoError as error:
-        raise PneumoError(f"{error} Or put the unpacked films of {archive.page} at {folder}.") from error
+    needed = 2 * archive.num_bytes - max(_size(zip_path), _size(_part_of(zip_path)))
+    zip_path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(zip_path.parent).free
+    if free < needed:
+        raise PneumoError(
+            f"The disk of {zip_path.parent} has {free:,} bytes free; {needed:,} are needed. "
+            "Make room, then run the command again."
+        )
+    download_file(archive, zip_path, retries=retries, wait_s=wait_s)
     extract_films(zip_path, folder)
     if not was_there:
         zip_path.unlink()
@@ -90,14 +96,13 @@ def download_file(archive: Archive, path: Path, *, retries: int = 5, wait_s: flo
         _require_checksum(path, archive.sha256, "Move it away or delete it, then run the command again.")
         return
     part = _part_of(path)
-    if _size(part) > archive.num_bytes:
-        part.unlink()
     try:
         _fetch(archive, part, retries=retries, wait_s=wait_s)
     except PneumoError as error:
         raise PneumoError(
             f"{path.name} could not be downloaded: {error}. By hand: open {archive.url} in a browser, save "
-            f"the file as {path}, run the command again."
+            f"the file as {path}, run the command again. Or put the unpacked films of {archive.page} at "
+            f"{path.parent / FOLDER}."
         ) from None
     try:
         _require_checksum(part, archive.sha256, "It was deleted; run the command again.")
@@ -111,12 +116,9 @@ def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None
     """Fills `part` up to its size, over as many connections as that takes; a PneumoError is a bare reason."""
     most, failures = _size(part), 0
     with tqdm(total=archive.num_bytes, desc=archive.name, unit="B", unit_scale=True) as bar:
-        while _size(part) < archive.num_bytes:
-            reason = "the connection closed early"
+        while _size(part) != archive.num_bytes:
             try:
-                _receive(archive, part, bar=bar)
-            except requests.HTTPError as error:
-                reason = f"the server answered {error.response.status_code}"
+                reason = _receive(archive, part, bar=bar)
             except requests.RequestException as error:
                 reason = f"no connection, or it was lost ({type(error).__name__})"
             size = _size(part)
@@ -132,18 +134,18 @@ def _fetch(archive: Archive, part: Path, *, retries: int, wait_s: float) -> None
             time.sleep(min(wait_s * 2 ** (failures - 1), _MAX_WAIT_S))
 
 
-def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
-    """One request; what arrives is added to `part`, also when it breaks off."""
+def _receive(archive: Archive, part: Path, *, bar: tqdm) -> str:
+    """One request; what arrives is added to `part`, also when it breaks off. Returns why that is not all."""
     have = _size(part)
     headers = _HEADERS | {"Range": f"bytes={have}-"} if have else _HEADERS
     with requests.get(archive.url, headers=headers, stream=True, timeout=_TIMEOUT_S) as response:
         status, given = response.status_code, response.headers
         if status in (408, 429) or status >= 500:
-            response.raise_for_status()
+            return f"the server answered {status}"
         is_rest = status == 206
         if status == 416 or (is_rest and not given.get("Content-Range", "").startswith(f"bytes {have}-")):
-            part.unlink(missing_ok=True)  # it does not fit what the server has: the next try starts over
-            return
+            part.unlink(missing_ok=True)
+            return "the part does not fit what the server has"
         if status not in (200, 206):
             raise PneumoError(f"the server answered {status}")
         if given.get("Content-Type", "").startswith("text/html"):
@@ -158,6 +160,7 @@ def _receive(archive: Archive, part: Path, *, bar: tqdm) -> None:
     if _size(part) > archive.num_bytes:
         part.unlink()
         raise PneumoError(f"the server sent more than the expected {archive.num_bytes:,} bytes")
+    return "the connection closed early"
 
 
 def extract_films(zip_path: Path, folder: Path) -> None:
@@ -169,10 +172,10 @@ def extract_films(zip_path: Path, folder: Path) -> None:
         zipfile.ZipFile(zip_path) as archive,
         tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpacking-") as scratch,
     ):
-        films = [name for name in archive.namelist() if name.startswith("chest_xray/") and _is_image(name)]
+        films = [name for name in archive.namelist() if name.startswith(f"{FOLDER}/") and _is_image(name)]
         for name in tqdm(films, desc="unpacking", unit="film"):
             archive.extract(name, scratch)
-        os.rename(Path(scratch) / "chest_xray", folder)
+        os.rename(Path(scratch) / FOLDER, folder)
 
 
 def _is_image(name: str) -> bool:
@@ -183,24 +186,13 @@ def is_whole(folder: Path) -> bool:
     """Whether the films are there; raises PneumoError if only the folder is, for it may be someone's."""
     if not folder.exists():
         return False
-    for split in SPLITS[0], SPLITS[2]:  # only mirrors have a `val`
-        for name in CLASS_NAMES:
-            if not any(_is_image(path.name) for path in (folder / split / name).glob("*")):
-                raise PneumoError(
-                    f"{folder} is there but has no images in {split}/{name}. "
-                    "Complete it, or move it away, then run the command again."
-                )
+    for split, name in product(("train", "test"), CLASS_NAMES):  # only mirrors have a `val`
+        if not any(_is_image(path.name) for path in (folder / split / name).glob("*")):
+            raise PneumoError(
+                f"{folder} is there but has no images in {split}/{name}. "
+                "Complete it, or move it away, then run the command again."
+            )
     return True
-
-
-def _require_space(folder: Path, num_bytes: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < num_bytes:
-        raise PneumoError(
-            f"The disk of {folder} has {free:,} bytes free; {num_bytes:,} are needed. "
-            "Make room, then run the command again."
-        )
 
 
 def _require_checksum(path: Path, sha256: str, remedy: str) -> None:

@@ -59,9 +59,8 @@ class Listing:
 def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
     """Files as they are named, folders as all films below them, sorted; and a sentence on what was left out.
 
-    A film that is named by several paths is listed by the first of them.
-
-    Raises what `list_folder` does, for any folder, and PneumoError if a path is not there.
+    A film that is named by several paths is listed by the first of them. Raises what `list_folder` does, for
+    any folder, and PneumoError if a path is not there.
     """
     found, strays = [], []
     for path in map(Path, paths):

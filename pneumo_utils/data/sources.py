@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import CLASS_NAMES, FAST_MAX_FILMS, SPLITS, Folders, default_folders, is_fast
+from pneumo_utils.config import FAST_MAX_FILMS, SPLITS, Folders, default_folders, expect, is_fast
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
@@ -66,12 +66,9 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
             f"{folder} has class folders in {' and '.join(splits)} only; expected train and test. Check the "
             "path, or run `pneumo data download`."
         )
-    left_out = list_folder(folder).left_out
-    if splits:
-        sentence = f"Data: ChestXRay2017 from the folder {folder.name}. {left_out}".strip()
-        return DataChoice("chestxray2017", folder, sentence)
-    sentence = f"Data: the films of the folder {folder.name}, to be judged. {left_out}".strip()
-    return DataChoice("folder", folder, sentence)
+    what = "ChestXRay2017 from the folder {}." if splits else "the films of the folder {}, to be judged."
+    sentence = f"Data: {what.format(folder.name)} {list_folder(folder).left_out}".strip()
+    return DataChoice("chestxray2017" if splits else "folder", folder, sentence)
 
 
 def _choose_automatically(folders: Folders) -> DataChoice:
@@ -97,11 +94,9 @@ def load_split(
     validation films, and no patients. Only the source "folder" may have films of one class alone.
     Raises UsageError if there is no such split, PneumoError if the films cannot be had or a class has none.
     """
-    if split not in SPLITS:
-        raise UsageError(f"The split is {split!r}; expected one of {', '.join(SPLITS)}.")
+    expect(split in SPLITS, "The split", repr(split), f"one of {', '.join(SPLITS)}")
     max_films = FAST_MAX_FILMS if is_fast() else None
-    load = SOURCES[choice.source]
-    films = load(choice.folder, split, image_size, max_films, folders or default_folders())
+    films = SOURCES[choice.source](choice.folder, split, image_size, max_films, folders or default_folders())
     return films if choice.source == "folder" else films.require_both_classes()
 
 
@@ -109,15 +104,10 @@ def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDa
     official = "test" if split == "test" else "train"
     settings = {"image_size": image_size, "split": official, "max_films": max_films}
     films = list_films(folder, official)
-    if official == "train":
-        films = _put_validation_last(films)
+    if official == "train":  # validation last: both parts of films that are mapped from a file are then views
+        columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
+        films = [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
     return _cut(_read_once(films, f"chestxray2017-{official}", folders, **settings), split)
-
-
-def _put_validation_last(films: list[FilmFile]) -> list[FilmFile]:
-    """The order in which they are kept: both parts of films that are mapped from a file are then views."""
-    columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
-    return [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
 
 
 def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
@@ -133,10 +123,9 @@ def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
 
 def _read_once(films: list[FilmFile], name: str, folders: Folders, **settings) -> XrayDataset:
     """`read_films`, its outcome kept in the cache."""
-    listing = [[f.path.name, f.label, f.path.stat().st_size, f.path.stat().st_mtime_ns] for f in films]
+    files = [(film, film.path.stat()) for film in films]
+    listing = [[film.path.name, film.label, film.patient, s.st_size, s.st_mtime_ns] for film, s in files]
     key = {"read": READ_VERSION, **settings, "films": listing}
-    if any(f.path.parent.name.upper() not in CLASS_NAMES for f in films):  # folders tell the patients
-        key["patients"] = [f.patient for f in films]
     path = folders.data / "cache" / f"{name}-{settings['image_size']}-{settings['max_films'] or 'all'}.npz"
     return load_cached(path, key=key, build=lambda: read_films(films, **settings))
 
@@ -164,15 +153,13 @@ def read_films(
             f"The first is {first} Copy the data set again."
         )
 
-    def list_column(name: str) -> np.ndarray:
-        return np.array([getattr(films[index], name) for index in good])
-
+    kept = [films[index] for index in good]
     return XrayDataset(
         images=take_films(images, good) if damaged else images,
-        labels=list_column("label").astype(np.int64),
-        patients=list_column("patient"),
-        subtypes=list_column("subtype"),
-        names=np.array([films[index].path.name for index in good]),
+        labels=np.array([film.label for film in kept], dtype=np.int64),
+        patients=np.array([film.patient for film in kept]),
+        subtypes=np.array([film.subtype for film in kept]),
+        names=np.array([film.path.name for film in kept]),
         sizes=np.array([results[index] for index in good], dtype=np.int64),
         source=source,
         split=split,
@@ -219,10 +206,8 @@ def is_reachable() -> bool:
     answered = []
 
     def ask() -> None:
-        try:
+        with suppress(requests.RequestException):
             answered.append(requests.head(INFO["pneumoniamnist"]["url"], timeout=PROBE_TIMEOUT_S / 2).ok)
-        except requests.RequestException:
-            answered.append(False)
 
     # A thread, because looking up a name can take longer than any time-out given to requests.
     thread = threading.Thread(target=ask, daemon=True)
@@ -245,8 +230,7 @@ def download(folder: Path, size: int) -> None:
 
     Raises UsageError if there is no such size, PneumoError without network or for another file.
     """
-    if size not in MNIST_SIZES:
-        raise UsageError(f"The image size is {size}; expected one of {', '.join(map(str, MNIST_SIZES))}.")
+    expect(size in MNIST_SIZES, "The image size", size, f"one of {', '.join(map(str, MNIST_SIZES))}")
     from medmnist import PneumoniaMNIST
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -264,10 +248,11 @@ def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayD
     """From the smallest file that need not be enlarged; patients are not told, so each film is one."""
     from medmnist import PneumoniaMNIST
 
-    if not list_sizes(folder):
-        download(folder, next((size for size in MNIST_SIZES if size >= image_size), MNIST_SIZES[-1]))
     on_disk = list_sizes(folder)
-    size = next((size for size in on_disk if size >= image_size), on_disk[-1])
+    sizes = on_disk or MNIST_SIZES
+    size = next((size for size in sizes if size >= image_size), sizes[-1])
+    if not on_disk:
+        download(folder, size)
     try:
         films = PneumoniaMNIST(split=split, size=size, root=str(folder))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

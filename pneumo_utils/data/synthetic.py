@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from pneumo_utils.config import SPLITS
+from pneumo_utils.config import SPLITS, expect
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import UsageError
 
 PNEUMONIA_SHARE = 0.6  # of the patients, in every split
 BACTERIAL_SHARE = 0.6  # of the patients with pneumonia; their opacities are focal
@@ -76,13 +75,14 @@ def make_phantoms(
 ) -> XrayDataset:
     """Draws labelled films, 1 to 3 a patient; on one machine the same arguments give the same bytes.
 
-    Args:
-        num_films: 8 to 1000000; 8 are sure to hold both classes. Film i is the same however many are drawn.
-        image_size: Height and width, pixels, 32 to 512. The size does not change what is drawn.
-        split: "train", "val" or "test"; no two splits share a patient.
-        seed: 0 to 4294967295. What is out of its range raises UsageError.
+    8 to 1000000 films, of which 8 are sure to hold both classes, of 32 to 512 pixels a side. Film i is the
+    same however many are drawn, the size does not change what is drawn, and no two splits share a patient.
+    The seed is 0 to 4294967295. What is out of its range raises UsageError.
     """
-    _check(num_films, image_size=image_size, split=split, seed=seed)
+    expect(MIN_FILMS <= num_films <= 10**6, "num_films", num_films, f"{MIN_FILMS} to 1000000")
+    expect(32 <= image_size <= 512, "image_size", image_size, "32 to 512")
+    expect(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
+    expect(split in SPLITS, "split", repr(split), f"one of {', '.join(SPLITS)}")
     rows, images = [], np.empty((num_films, image_size, image_size), np.uint8)
     index = 0
     while len(rows) < num_films:
@@ -95,18 +95,6 @@ def make_phantoms(
         index += 1
     labels, patients, subtypes, names = (np.array(column) for column in zip(*rows, strict=True))
     return XrayDataset(images, labels.astype(np.int64), patients, subtypes, names, "synthetic", split)
-
-
-def _check(num_films: int, *, image_size: int, split: str, seed: int) -> None:
-    for name, value, low, high in (
-        ("num_films", num_films, MIN_FILMS, 10**6),
-        ("image_size", image_size, 32, 512),
-        ("seed", seed, 0, 2**32 - 1),
-    ):
-        if not low <= value <= high:
-            raise UsageError(f"{name} is {value}; expected {low} to {high}.")
-    if split not in SPLITS:
-        raise UsageError(f"split is {split!r}; expected one of {', '.join(SPLITS)}.")
 
 
 def _rng(seed: int, split: str, patient: int, film: int) -> np.random.Generator:

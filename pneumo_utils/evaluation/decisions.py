@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pneumo_utils.config import expect
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
@@ -57,8 +58,7 @@ def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
     Source: Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
     """
     for name, value in (("from_prevalence", from_prevalence), ("to_prevalence", to_prevalence)):
-        if not 0 < value < 1:
-            raise UsageError(f"{name} is {value}; expected above 0 and below 1.")
+        expect(0 < value < 1, name, value, "above 0 and below 1")
     probs = np.asarray(probs, dtype=np.float64)
     if not np.all((probs >= 0) & (probs <= 1)):
         raise UsageError("A probability is outside 0 to 1 or not a number; expected P(pneumonia).")

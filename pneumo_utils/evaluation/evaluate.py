@@ -1,20 +1,19 @@
 """A checkpoint evaluated on a split: its predictions and its row of the results file."""
 
-from collections.abc import Callable
 from datetime import date
 
 import numpy as np
 import torch
 
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
+from pneumo_utils.evaluation.metrics import Predict, Predictions, judge_predictions
 from pneumo_utils.evaluation.robustness import compute_stretch_losses
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import get_versions, make_accelerator
 
 
-def make_predict(checkpoint: Checkpoint) -> Callable[[XrayDataset], np.ndarray]:
+def make_predict(checkpoint: Checkpoint) -> Predict:
     """The checkpoint as a function from N films to calibrated P(pneumonia), float64 (N,)."""
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
     reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
@@ -34,10 +33,9 @@ def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions
 def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:
     """The metrics of a checkpoint, whose thresholds were chosen on validation, on any split.
 
-    Returns:
-        A row of plain values for `build/results.json`, with all of `judge_predictions`, `screening` (the
-        same in short at the screening threshold; None without one) and `stretch_auroc_loss`; and the
-        predictions it comes from.
+    Returns a row of plain values for `build/results.json`, all of `judge_predictions`, `screening` (the same
+    in short at the screening threshold; None without one) and `stretch_auroc_loss` among them, and the
+    predictions it comes from.
     """
     predict, config = make_predict(checkpoint), checkpoint.config
     predictions = Predictions(dataset.labels, predict(dataset), dataset.patients, dataset.names)

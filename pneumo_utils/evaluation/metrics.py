@@ -5,16 +5,19 @@ time. Labels are int (N,), 0 or 1, probs float (N,), P(pneumonia); called pneumo
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, expect
+from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 
 METRICS = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
 METRICS += ("balanced_accuracy", "npv", "auprc", "brier", "ece")
 LOWER_IS_BETTER = ("brier", "ece")
+Predict = Callable[[XrayDataset], np.ndarray]  # a model: N films to P(pneumonia), float (N,), 0 to 1
 NUM_BINS = 15  # of the expected calibration error, with about equally many films in each
 NUM_DRAWS = 2000
 BLOCK_CELLS = 200_000  # weights worked on at a time: 1.6 MB stay in the processor's cache
@@ -66,11 +69,9 @@ def check_labels_and_probs(labels: np.ndarray, probs: np.ndarray) -> None:
 def compute_metrics(labels: np.ndarray, probs: np.ndarray, *, threshold: float) -> dict:
     """Metrics of films at a threshold, without intervals; raises as `check_labels_and_probs`.
 
-    Precision is the positive predictive value at the share of pneumonia that these films have.
-
-    Returns:
-        n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
-        confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}.
+    They are n, each of `METRICS` and recall (the same as sensitivity), 0 to 1 or None where it is undefined,
+    confusion as {"tn", "fp", "fn", "tp"}, and undefined as {name: reason}. Precision is the positive
+    predictive value at the share of pneumonia that these films have.
     """
     check_labels_and_probs(labels, probs)
     ones = np.ones((1, len(labels)))
@@ -118,8 +119,7 @@ def compute_predictive_values(sensitivity, specificity, *, prevalence: float) ->
     have their shape and are NaN where no film is called so. A prevalence outside 0 to 1 is a UsageError.
     """
     sensitivity, specificity = (np.asarray(value, dtype=np.float64) for value in (sensitivity, specificity))
-    if not 0 <= prevalence <= 1:
-        raise UsageError(f"prevalence is {prevalence}; expected 0 to 1.")
+    expect(0 <= prevalence <= 1, "prevalence", prevalence, "0 to 1")
     tp, fn = sensitivity * prevalence, (1 - sensitivity) * prevalence
     fp, tn = (1 - specificity) * (1 - prevalence), specificity * (1 - prevalence)
     with np.errstate(invalid="ignore"):

@@ -143,17 +143,13 @@ def format_beside_published(rows: list[dict]) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One row of the ablation over the seeds of its runs, which are `records`.
-
-    `mean` and `spread`, the standard deviation with n - 1 (NaN for a single seed), have the names of
-    `get_figures`.
-    """
+    """One row of the ablation over the seeds of its runs; the figures have the names of `get_figures`."""
 
     row: str
     seeds: tuple[int, ...]
     mean: dict[str, float]
-    spread: dict[str, float]
-    records: tuple[dict, ...]
+    spread: dict[str, float]  # the standard deviation with n - 1, NaN for a single seed
+    records: tuple[dict, ...]  # the runs
 
 
 def load_stored_records(folders: Folders) -> list[dict]:

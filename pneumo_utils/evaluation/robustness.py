@@ -13,9 +13,9 @@ from scipy.ndimage import correlate1d
 from scipy.special import ive
 from sklearn.metrics import roc_auc_score
 
+from pneumo_utils.config import expect
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.metrics import compute_metrics
+from pneumo_utils.evaluation.metrics import Predict, compute_metrics
 
 STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
 STRETCHES |= {"taller": {"height": 1.2}, "flatter": {"height": 1 / 1.2}}
@@ -38,9 +38,7 @@ def stretch_films(images: np.ndarray, *, width: float = 1.0, height: float = 1.0
     return stretched
 
 
-def compute_stretch_losses(
-    predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset
-) -> dict[str, float] | None:
+def compute_stretch_losses(predict: Predict, dataset: XrayDataset) -> dict[str, float] | None:
     """AUROC on films as they are minus AUROC after each of `STRETCHES`, by name; None for a single class."""
     if len(np.unique(dataset.labels)) < 2:
         return None
@@ -170,10 +168,8 @@ CORRUPTIONS: dict[str, Corruption] = {
 
 def get_strength(name: str, severity: int) -> float:
     """How strong a corruption is; a UsageError where the name or the severity, 1 to 5, is unknown."""
-    if name not in CORRUPTIONS:
-        raise UsageError(f"There is no corruption {name!r}; expected one of {', '.join(CORRUPTIONS)}.")
-    if severity not in SEVERITIES:
-        raise UsageError(f"The severity is {severity}; expected a whole number, 1 to {len(SEVERITIES)}.")
+    expect(name in CORRUPTIONS, "The corruption", repr(name), f"one of {', '.join(CORRUPTIONS)}")
+    expect(severity in SEVERITIES, "The severity", severity, f"a whole number, 1 to {len(SEVERITIES)}")
     return CORRUPTIONS[name].strengths[SEVERITIES.index(severity)]
 
 
@@ -192,20 +188,13 @@ def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0
 
 
 def compute_corruption_curves(
-    predict: Callable[[XrayDataset], np.ndarray],
-    dataset: XrayDataset,
-    *,
-    threshold: float,
-    severities: Sequence[int] = SEVERITIES,
+    predict: Predict, dataset: XrayDataset, *, threshold: float, severities: Sequence[int] = SEVERITIES
 ) -> dict[str, list[dict]]:
     """The metrics of a model as films get worse, one corruption at a time; all models see the same films.
 
-    `predict` maps N films to P(pneumonia), float (N,), 0 to 1; `threshold` was chosen on films as they are.
-
-    Returns:
-        By corruption a list of {"severity", "strength", "auroc", "sensitivity", "specificity"}, plain values,
-        in the order of `severities`. Each list begins with severity 0, the films as they are, whose strength
-        is None. A metric is 0 to 1, or None where a class that it needs has no film.
+    By corruption a list of {"severity", "strength", "auroc", "sensitivity", "specificity"}, plain values, in
+    the order of `severities`. Each list begins with severity 0, the films as they are, whose strength is
+    None. A metric is 0 to 1, or None where a class that it needs has no film.
     """
     asked = [(name, s, get_strength(name, s)) for name in CORRUPTIONS for s in severities]
 

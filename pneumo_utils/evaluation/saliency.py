@@ -6,7 +6,6 @@ but there Grad-CAM had next to nothing in common with what the logit loses when 
 
 import copy
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import nn
 from pneumo_utils.config import GREY_MEAN, EvalTransform
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
-from pneumo_utils.evaluation.metrics import Predictions, judge_predictions
+from pneumo_utils.evaluation.metrics import Predict, Predictions, judge_predictions
 from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import Ensemble
 
@@ -181,15 +180,13 @@ def _correlate(first: np.ndarray, second: np.ndarray) -> float:
     return float(spearmanr(first.ravel(), second.ravel()).statistic)
 
 
-def compute_coverage(predict: Callable[[XrayDataset], np.ndarray], dataset: XrayDataset) -> dict:
+def compute_coverage(predict: Predict, dataset: XrayDataset) -> dict:
     """The AUROC on films as they are, with the lungs covered, and with everything else covered.
 
     A model that reads the lungs keeps most of its AUROC with the rest covered and falls towards 0.5 with the
     lungs covered; what stays above is a shortcut, or lung that the rough field leaves out. Some loss is owed
-    to the strangeness of covered films alone, so compare the two covers.
-
-    Returns:
-        whole, lungs_covered, rest_covered: 0 to 1, None without both classes; intervals of these, by patient.
+    to the strangeness of covered films alone, so compare the two covers. They are whole, lungs_covered and
+    rest_covered: 0 to 1, None without both classes; and intervals of these, by patient.
     """
     lungs = make_lung_mask(dataset.image_size)
     covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}

@@ -79,11 +79,10 @@ def check_film(
 
 def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
     """Warnings, or why a film is rejected or damaged, by name below a folder, for films with any."""
-    paths = list(paths)
+    films = {path.relative_to(folder).as_posix(): path for path in paths}
     with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
-        texts = list(pool.map(_describe, paths))
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    return {name: text for name, text in zip(names, texts, strict=True) if text}
+        texts = pool.map(_describe, films.values())
+        return {name: text for name, text in zip(films, texts, strict=True) if text}
 
 
 def _describe(path: Path) -> str:
@@ -153,16 +152,11 @@ def _check_kind(image: np.ndarray) -> list[str]:
 
 @dataclass(frozen=True)
 class FilmKindModel:
-    """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`.
+    """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`."""
 
-    Attributes:
-        session: Of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K).
-        reject_below, warn_below: Of P(chest), below which a picture is rejected or warned of.
-    """
-
-    session: object
-    reject_below: float
-    warn_below: float
+    session: object  # of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K)
+    reject_below: float  # the P(chest) below which a picture is rejected
+    warn_below: float  # the one below which it is warned of
 
     def predict(self, image: np.ndarray) -> np.ndarray:
         """P(kind), float32 (K,), for one picture, uint8 (H, W) of any size."""

@@ -22,8 +22,7 @@ from pneumo_utils.runtime import write_atomically
 if TYPE_CHECKING:
     import onnx
 
-MAX_DIFFERENCE = 1e-3
-"""Between a logit by ONNX Runtime and by torch; a file that differs more is not written."""
+MAX_DIFFERENCE = 1e-3  # between a logit by ONNX Runtime and by torch; else no file is written
 NUM_CHECKED = 16
 DECISION = ("class_names", "flip_average", "temperature", "threshold", "screening_threshold", "refer_limits")
 USAGE = (
@@ -53,9 +52,7 @@ class FilmsToProbs(nn.Module):
 def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
     """Writes a model as ONNX; returns how far its logits on phantoms differ from torch's at most.
 
-    Raises:
-        UsageError: The packages that write ONNX are not installed.
-        PneumoError: The difference is above `MAX_DIFFERENCE`; no file is left.
+    Above `MAX_DIFFERENCE` that is a PneumoError and no file is left; also raises as `build_onnx`.
     """
     size = checkpoint.transform.image_size
     network, example = FilmsToProbs(checkpoint).eval(), torch.zeros(2, size, size, dtype=torch.uint8)
@@ -81,15 +78,10 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
 def build_onnx(
     network: nn.Module, example: torch.Tensor, *, inputs: str, outputs: list[str], optimize: bool = False
 ) -> onnx.ModelProto:
-    """A network in evaluation mode as an ONNX model for batches of any length.
+    """A network in evaluation mode, which takes the `example` of two, as an ONNX model for any batch.
 
-    Args:
-        example: What it takes, a batch of two.
-        inputs, outputs: The names that they get.
-        optimize: Fold batch normalisation into the convolutions, so that the weights lose their names.
-
-    Raises:
-        UsageError: The packages that write ONNX are not installed.
+    `inputs` and `outputs` are the names that these get. To `optimize` folds batch normalisation into the
+    convolutions, so that the weights lose their names. Without the packages that write ONNX, a UsageError.
     """
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:

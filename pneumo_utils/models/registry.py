@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from pneumo_utils.errors import UsageError
+from pneumo_utils.config import expect
 from pneumo_utils.models.backbone import TIMM_PREFIX, EfficientnetLite0Finetune, ResnetFinetune, TimmFinetune
 from pneumo_utils.models.cnn import CnnBaseline
 
@@ -28,9 +28,8 @@ def build_model(name: str, *, dropout: float = 0.3) -> nn.Module:
 
 def require_model(name: str) -> None:
     """Raises a UsageError if there is no model of that name."""
-    if name not in MODELS and not name.startswith(TIMM_PREFIX):
-        known = ", ".join(MODELS)
-        raise UsageError(f"The model is {name!r}; expected one of {known}, or {TIMM_PREFIX}NAME of timm.")
+    expected = f"one of {', '.join(MODELS)}, or {TIMM_PREFIX}NAME of timm"
+    expect(name in MODELS or name.startswith(TIMM_PREFIX), "The model", repr(name), expected)
 
 
 def count_parameters(model: nn.Module) -> int:

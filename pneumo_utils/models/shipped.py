@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,20 +24,20 @@ if TYPE_CHECKING:
     import torch
     from onnxruntime import InferenceSession
 
-WEIGHTS = Path(__file__).parent / "weights"
-"""The folder that the models come in; looked up at each call."""
+WEIGHTS = Path(__file__).parent / "weights"  # looked up at each call
 
 
-class ShippedWeights(Mapping):
+class ShippedWeights(UserDict):
     """The weights of a model that ships: tensors if asked for by name, arrays for ONNX Runtime's graph."""
 
     def __init__(self, arrays: dict[str, np.ndarray], graph: bytes):
-        self._arrays, self.graph = arrays, graph
+        super().__init__(arrays)
+        self.graph = graph
 
     def list_members(self) -> list[dict[str, np.ndarray]]:
         """The weights of each member of an ensemble, or of the one network, as the graph names them."""
         members = {}
-        for name, value in self._arrays.items():
+        for name, value in self.data.items():
             member, own_name = re.fullmatch(r"(members\.\d+\.)?(.*)", name).groups()
             members.setdefault(member, {})[own_name] = value
         return list(members.values())
@@ -44,26 +45,16 @@ class ShippedWeights(Mapping):
     def __getitem__(self, name: str) -> torch.Tensor:
         import torch
 
-        return torch.from_numpy(self._arrays[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
+        return torch.from_numpy(self.data[name])
 
 
 def find_checkpoint(
     name: str, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
 ) -> Checkpoint:
-    """One's own trained model if there is one, else the one that comes with the package, which is said.
+    """The trained model at `path` if there is one, else the one that comes with the package, which is said.
 
-    Args:
-        path: Where one's own would lie.
-        is_named: The path was asked for: no other is taken in its place.
-
-    Raises:
-        PneumoError: There is neither, or the file is damaged or of another model.
+    Where the path `is_named` by the user, no other is taken in its place. Raises PneumoError if there is
+    neither, or the file is damaged or of another model.
     """
     if is_named or path.is_file():
         return load_checkpoint(path, model_name=name, say=say)
@@ -87,8 +78,7 @@ def list_shipped() -> list[str]:
 def load_shipped(name: str, folder: Path | None = None) -> Checkpoint:
     """A model that comes with the package; `folder` holds others of the kind.
 
-    Raises:
-        PneumoError: Its files are damaged; a UsageError if there is no such model.
+    Raises UsageError if there is no such model, PneumoError if its files are damaged.
     """
     folder = folder or WEIGHTS
     if not (folder / f"{name}.safetensors").is_file():
@@ -127,14 +117,10 @@ def open_session(
 ) -> InferenceSession:
     """A session of ONNX Runtime on the CPU; several threads may run it at once.
 
-    Where the graph is damaged or the weights do not fit it, the error is in ONNX Runtime's own words.
-
-    Args:
-        graph: The content of an ONNX file, whole or without its weights.
-        weights: What the graph lacks; whole numbers are passed over, as they only count batches. They are
-            there before the graph is optimised, so that it folds batch normalisation into the convolutions.
-        num_threads: Of each run, and 1 makes none but the caller's; if None as many as torch takes: what
-            `OMP_NUM_THREADS` says, else the number of cores.
+    `weights` are what the graph lacks; whole numbers are passed over, as they only count batches. They are
+    there before the graph is optimised, so that it folds batch normalisation into the convolutions.
+    `num_threads` are those of a run, 1 the caller's own; None is as many as torch takes: what
+    `OMP_NUM_THREADS` says, else the number of cores. Damage is an error in ONNX Runtime's own words.
     """
     # Before the import, which would keep an identifier of this machine and look for its maker's server.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

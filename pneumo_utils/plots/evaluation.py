@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_NAMES, expect
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation import curves, robustness
@@ -173,8 +173,8 @@ def plot_corruption_curves(curves: dict[str, dict[str, list[dict]]], *, metric: 
     The curves are those of `compute_corruption_curves`, by model name; unlike ones are a UsageError. Where
     the metric is None the line has a gap; AUROC may hold where the threshold no longer fits.
     """
-    if metric not in robustness.CURVE_FIGURES:
-        raise UsageError(f"The metric is {metric!r}; expected one of {', '.join(robustness.CURVE_FIGURES)}.")
+    known = robustness.CURVE_FIGURES
+    expect(metric in known, "The metric", repr(metric), f"one of {', '.join(known)}")
     alike = [{name: [r["severity"] for r in rows] for name, rows in c.items()} for c in curves.values()]
     if not alike or not alike[0] or any(other != alike[0] for other in alike):
         raise UsageError("The curves differ in corruptions or severities, or are empty; compute them alike.")
