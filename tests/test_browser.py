@@ -58,7 +58,8 @@ MEASURE_CONTRAST = """() => {
     while (texts.nextNode()) {
       const text = texts.currentNode.data.trim();
       const holder = texts.currentNode.parentElement;
-      if (!text || holder.closest(":disabled") || !holder.checkVisibility({ visibilityProperty: true })) continue;
+      if (!text || holder.closest(":disabled")) continue;
+      if (!holder.checkVisibility({ visibilityProperty: true })) continue;
       const line = [];
       for (let part = holder; part; part = part.parentElement) line.unshift(getComputedStyle(part));
       let [under, opacity] = [[1, 1, 1], 1];
@@ -447,7 +448,7 @@ def test_every_text_stands_out_in_every_state(lab, home, films, theme):
     (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme}"}))
 
     def check(text: str) -> None:
-        page.locator(".jp-OutputArea-output", has_text=text).last.wait_for()
+        page.locator(".jp-OutputArea-output").get_by_text(text).locator("visible=true").last.wait_for()
         measured = page.evaluate(MEASURE_CONTRAST)
         assert any(text in words for _, words in measured), text
         assert [(round(ratio, 2), words) for ratio, words in measured if ratio < 4.5] == []

@@ -36,6 +36,7 @@ function render({ model, el }) {
     show();
   };
   const line = open_line(model, tell);
+  show();
 
   async function send_films(files, faults) {
     let sent = 0;
