@@ -164,7 +164,11 @@ def serve(words: list[str], home: Path, *, port: int, ready: str):
             yield Server(f"http://127.0.0.1:{port}", server.pid)
         finally:
             server.terminate()
-            server.wait(timeout=PATIENCE_S)
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:  # JupyterLab waits for a kernel that was just started anew
+                server.kill()
+                server.wait()
 
 
 def find_port() -> int:
