@@ -126,18 +126,19 @@ def test_a_film_is_sent_when_shown_and_again_to_a_page_that_opens_later(monkeypa
     assert sent[-1] == ({"kind": "show", "name": ""}, [])
 
 
-def test_a_file_is_made_when_asked_for(monkeypatch):
-    made = iter([("out.csv", "text/csv", b"1,2"), None])
+def test_a_file_is_made_when_asked_for_and_a_failure_is_told(monkeypatch):
+    made = iter([("out.csv", "text/csv", "é")])  # a second time fails
     button = SaveButton("Save", lambda: next(made))
     sent = record(monkeypatch, button)
     for _ in range(2):
         button._handle_custom_msg({"kind": "save"}, [])
-    assert sent == [({"kind": "file", "name": "out.csv", "mime": "text/csv"}, [b"1,2"])]
+    assert sent[0] == ({"kind": "file", "name": "out.csv", "mime": "text/csv"}, ["é".encode()])
+    assert sent[1:] == [({"kind": "failed"}, [])]  # an answer all the same: the page waits for one
 
 
 def test_no_byte_of_a_film_is_part_of_any_state():
     zone, view = DropZone(lambda films: None), FilmView()
-    button = SaveButton("Save", lambda: ("page.html", "text/html", b"a patient's film"))
+    button = SaveButton("Save", lambda: ("page.html", "text/html", "a patient's film"))
     zone._handle_custom_msg({"kind": "file", "name": "a.png", "is_first": True}, [])
     zone._handle_custom_msg({"kind": "piece"}, [memoryview(b"a patient's film")])
     view.show("a.png", b"a patient's film", b"a patient's film")
@@ -151,7 +152,6 @@ def test_what_the_browser_needs_is_in_the_package_and_loads_nothing_from_outside
     for text in (str(kind._esm), str(kind._css)):
         assert text and "http" not in text and "import " not in text
     assert "render" in str(kind._esm)
-    assert widgets.DropZone._esm is not widgets.FilmView._esm
 
 
 def test_ones_own_models_come_first(folders):

@@ -19,7 +19,7 @@ REFER = "For a person to decide"
 COLOUR_BY_CALL = {REFER: "#8d5300", "Rejected": "#52606d"} | dict(
     zip(CLASS_NAMES, CLASS_COLOURS, strict=True)
 )
-STYLE = f"<style>{(Path(__file__).parent / 'front' / 'answer_card.css').read_text(encoding='utf-8')}</style>"
+STYLE = f"<style>{(Path(__file__).parent / 'front' / 'front.css').read_text(encoding='utf-8')}</style>"
 
 
 def name_call(prediction: Prediction) -> str:
@@ -37,9 +37,9 @@ def make_card(prediction: Prediction, *, refer_range: tuple[float, float] | None
     else:
         body = _make_bar(prediction, refer_range) + _describe(prediction, refer_range)
     return (
-        f'<div class="pneumo-card" style="border-left-color: {COLOUR_BY_CALL[call]}">'
+        f'<div class="pneumo-card" style="--call: {COLOUR_BY_CALL[call]}">'
         f'<p class="soft">{escape(prediction.path)}</p>'
-        f'<h3 style="color: {COLOUR_BY_CALL[call]}">{escape(call)}</h3>{body}'
+        f'<h3 class="pneumo-call">{escape(call)}</h3>{body}'
         f'<p class="soft">Read and answered in {1000 * prediction.time_s:.0f} ms. <b>{DISCLAIMER}</b></p>'
         "</div>"
     )
@@ -93,7 +93,7 @@ def make_answer_table(predictions: list[Prediction]) -> str:
         note = prediction.reason or " ".join(prediction.warnings)
         rows.append(
             f'<tr><td>{number}. {escape(prediction.path)}</td><td class="number">{prob}</td>'
-            f'<td style="color: {COLOUR_BY_CALL[call]}"><b>{escape(call)}</b></td>'
+            f'<td class="pneumo-call" style="--call: {COLOUR_BY_CALL[call]}"><b>{escape(call)}</b></td>'
             f"<td>{escape(note)}</td></tr>"
         )
     return f'<div class="pneumo-wide"><table>{"".join(rows)}</table></div>'

@@ -42,7 +42,7 @@ class Controls:
     def __init__(self, *, models: list[str], samples: list[str], on_films, make_table, make_page):
         labelled = {"style": {"description_width": "initial"}, "layout": _size("22em")}
         zero_to_one = {"min": 0, "max": 1, "step": 0.001, "readout_format": ".3f", "continuous_update": False}
-        samples = [("or a sample ...", None), *((name, name) for name in samples)]
+        samples = [("or a sample ...", ""), *((name, name) for name in samples)]
         self.drop_zone = DropZone(on_films)
         self.upload = uploads.make_upload()
         self.colab = widgets.Button(description="Upload with Colab", layout=_size("12em"))
@@ -69,7 +69,7 @@ class Controls:
             _line(self.film_view, self.card, align_items="flex-start"),
             _line(self.save_page, self.save_table, self.clear),
         )
-        self.box = self._lay_out()
+        self.box = self._lay_out().add_class("pneumo-panel")
 
     def enable(self, is_on: bool) -> None:
         """Lets people use the controls, or shows that work is going on; films can be dropped at any time."""
@@ -108,7 +108,7 @@ class FilmPanel:
             make_page=self._make_page_file,
         )
         self.box = self.controls.box
-        self._run(self._show_everything)
+        self._run(self._show)
         self._connect()
 
     def take_films(self, films: list[tuple[str, object]]) -> None:
@@ -127,7 +127,7 @@ class FilmPanel:
         for control, action in (
             (controls.sample, self._take_sample),
             (controls.model, self._take_model),
-            (controls.point, self._take_point),
+            (controls.point, lambda: self._decide(self.reader.points.get(controls.point.value))),
             (controls.threshold, lambda: self._decide(controls.threshold.value)),
             (controls.chosen, self._show_chosen),
         ):
@@ -177,8 +177,8 @@ class FilmPanel:
 
     def _take_sample(self) -> None:
         name = self.controls.sample.value
-        if name is not None:
-            self.controls.sample.value = None  # so that it can be chosen again
+        if name:
+            self.controls.sample.value = ""  # so that it can be chosen again
             self._read_films([(name, self.samples[name])])
 
     def _take_model(self) -> None:
@@ -188,27 +188,20 @@ class FilmPanel:
         finally:
             self.controls.model.value = self.reader.model_name  # the old one, if it cannot be loaded
         self._count(self.reader.answer_again(), len(self.reader.readings))
-        self._show_everything(place)
+        self._show(place)
 
-    def _take_point(self) -> None:
-        if self.controls.point.value != OWN_POINT:
-            self._decide(self.reader.points[self.controls.point.value])
-
-    def _decide(self, threshold: float) -> None:
-        self.reader.choose_threshold(threshold)
-        self._show_threshold()
-        self._show_table()
-        self._show_chosen()
+    def _decide(self, threshold: float | None) -> None:
+        if threshold is not None:  # one's own threshold comes from the slider
+            self.reader.choose_threshold(threshold)
+        self._show(self.controls.chosen.value)
 
     def _clear(self) -> None:
         self.reader.clear()
-        self._show_readings()
+        self._show()
 
     def _read_films(self, films: list[tuple[str, object]]) -> None:
-        taken = self._count(map(self._read, films), len(films))
-        first = next((reading for reading in taken if reading is not None), None)
-        places = [place for place, reading in enumerate(self.reader.readings) if reading is first]
-        self._show_readings(places[0] if places else None)
+        taken = [reading for reading in self._count(map(self._read, films), len(films)) if reading]
+        self._show(max(0, len(self.reader.readings) - len(taken)) if taken else None)
 
     def _read(self, film: tuple[str, object]) -> Reading | None:
         try:
@@ -226,55 +219,38 @@ class FilmPanel:
             progress.value += 1
         return done
 
-    def _show_everything(self, place: int | None = None) -> None:
-        self.controls.point.options = [*self.reader.points, OWN_POINT]
-        self._show_threshold()
-        self._show_readings(place)
-
-    def _show_threshold(self) -> None:
-        threshold = self.reader.threshold
-        at = [name for name, value in self.reader.points.items() if value == threshold]
-        self.controls.point.value = at[0] if at else OWN_POINT
-        self.controls.threshold.value = threshold
-
-    def _show_readings(self, place: int | None = None) -> None:
-        readings, controls = self.reader.readings, self.controls
+    def _show(self, place: int | None = None) -> None:
+        """Shows all that the reader holds, and the film in that place; the first if None."""
+        reader, controls = self.reader, self.controls
+        points, readings = reader.points, reader.readings
+        controls.point.options = [*points, OWN_POINT]
+        at = (name for name, value in points.items() if value == reader.threshold)
+        controls.point.value = next(at, OWN_POINT)
+        controls.threshold.value = reader.threshold
         controls.chosen.options = [(f"{n}. {r.name}", n - 1) for n, r in enumerate(readings, start=1)]
         controls.chosen.value = (place or 0) if readings else None
+        controls.table.value = make_answer_table([reading.prediction for reading in readings])
         controls.answers.layout.display = None if readings else "none"
         for part in (controls.chosen, controls.table):
             part.layout.display = None if len(readings) > 1 else "none"
-        self._show_table()
         self._show_chosen()
 
-    def _show_table(self) -> None:
-        self.controls.table.value = make_answer_table([r.prediction for r in self.reader.readings])
-
     def _show_chosen(self) -> None:
-        reading, view = self._find_chosen(), self.controls.film_view
-        if reading is None:
+        place, view = self.controls.chosen.value, self.controls.film_view
+        if place is None:
             self.controls.card.value = ""
-            view.show("", None)
-            return
+            return view.show("", None)
+        reading = self.reader.readings[place]
         self.controls.card.value = make_card(reading.prediction, refer_range=self.reader.refer_range)
-        if reading.picture is None:
-            view.show(reading.name, None)
-            return
-        film = encode_film(reading.picture)
-        if reading.saliency is None:
+        film = None if reading.picture is None else encode_film(reading.picture)
+        if film is None or reading.saliency is None:
             view.show(reading.name, film)  # the map takes longer
-        view.show(reading.name, film, encode_saliency(self.reader.explain(reading)))
+        if film is not None:
+            view.show(reading.name, film, encode_saliency(self.reader.explain(reading)))
 
-    def _find_chosen(self) -> Reading | None:
-        place = self.controls.chosen.value
-        return None if place is None else self.reader.readings[place]
+    def _make_table_file(self) -> tuple[str, str, str]:
+        return "answers.csv", "text/csv", self.reader.make_table()
 
-    def _make_table_file(self) -> tuple[str, str, bytes]:
-        return "answers.csv", "text/csv", self.reader.make_table().encode("utf-8", "replace")
-
-    def _make_page_file(self) -> tuple[str, str, bytes] | None:
-        reading = self._find_chosen()
-        if reading is None:
-            return None
-        page = self.reader.make_page(reading).encode("utf-8", "replace")
-        return f"{Path(reading.name).stem or 'film'}.html", "text/html", page
+    def _make_page_file(self) -> tuple[str, str, str]:
+        reading = self.reader.readings[self.controls.chosen.value]
+        return f"{Path(reading.name).stem or 'film'}.html", "text/html", self.reader.make_page(reading)

@@ -24,69 +24,80 @@ _ACCEPT = ",".join(sorted(IMAGE_SUFFIXES))
 _FRONT = Path(__file__).parent / "front"
 
 
-class DropZone(anywidget.AnyWidget):
+def _read_front(*names: str) -> str:
+    return "".join((_FRONT / name).read_text(encoding="utf-8") for name in names)
+
+
+class _Front(anywidget.AnyWidget):
+    """A widget with a front of its own; the page waits for one answer to each of its messages."""
+
+    _css = _FRONT / "front.css"
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.on_msg(self._hear)
+
+    def _hear(self, _widget, message: dict, buffers: list) -> None:
+        answer = {"kind": "failed"}, []
+        try:
+            answer = self._answer(message, buffers)
+        finally:
+            self.send(*answer)
+
+
+class DropZone(_Front):
     """An area that takes films by drag and drop or by a click, (name, content) of a drop at once."""
 
-    _esm = _FRONT / "drop_zone.js"
-    _css = _FRONT / "front.css"
+    _esm = _read_front("line.js", "drop_zone.js")
     accept = traitlets.Unicode(_ACCEPT).tag(sync=True)
     max_bytes = traitlets.Int(MAX_BYTES).tag(sync=True)
 
     def __init__(self, on_films: Callable[[list[tuple[str, bytes]]], None], **settings):
         super().__init__(**settings)
         self._on_films, self._films = on_films, []
-        self.on_msg(self._receive)
 
-    def _receive(self, _widget, message: dict, buffers: list) -> None:
-        try:
-            if message["kind"] == "file":
-                if message["is_first"]:  # an earlier drop may have broken off
-                    self._films = []
-                self._films.append((str(message["name"]), bytearray()))
-            elif message["kind"] == "piece":
-                self._films[-1][1].extend(buffers[0])
-            else:
-                films, self._films = [(name, bytes(content)) for name, content in self._films], []
-                self._on_films(films)
-        finally:
-            self.send({"kind": "next"})  # the browser waits for it, so that pieces do not pile up
+    def _answer(self, message: dict, buffers: list) -> tuple[dict, list]:
+        if message["kind"] == "file":
+            if message["is_first"]:  # an earlier drop may have broken off
+                self._films = []
+            self._films.append((str(message["name"]), bytearray()))
+        elif message["kind"] == "piece":
+            self._films[-1][1].extend(buffers[0])
+        else:
+            films, self._films = [(name, bytes(content)) for name, content in self._films], []
+            self._on_films(films)
+        return {"kind": "next"}, []
 
 
-class FilmView(anywidget.AnyWidget):
+class FilmView(_Front):
     """A film with its saliency map on top and a slider for the map's opacity."""
 
-    _esm = _FRONT / "film_view.js"
-    _css = _FRONT / "front.css"
-
-    def __init__(self, **settings):
-        super().__init__(**settings)
-        self._shown = ({"kind": "show", "name": ""}, [])
-        self.on_msg(lambda _widget, message, _buffers: self.send(*self._shown))  # a view has just appeared
+    _esm = _read_front("film_view.js")
+    _shown = {"kind": "show", "name": ""}, []
 
     def show(self, name: str, film: bytes | None, saliency: bytes | None = None) -> None:
         """Shows a film, the bytes of a JPEG or PNG file or None, and its map, a PNG, stretched over it."""
         self._shown = {"kind": "show", "name": name}, [part for part in (film, saliency) if part]
         self.send(*self._shown)
 
+    def _answer(self, _message: dict, _buffers: list) -> tuple[dict, list]:
+        return self._shown  # a view has just appeared
 
-class SaveButton(anywidget.AnyWidget):
-    """A button that makes a file (name, MIME type, content; or None) and has the browser save it."""
 
-    _esm = _FRONT / "save_button.js"
-    _css = _FRONT / "front.css"
+class SaveButton(_Front):
+    """A button that makes a file (name, MIME type, text) and has the browser save it."""
+
+    _esm = _read_front("line.js", "save_button.js")
     label = traitlets.Unicode().tag(sync=True)
     disabled = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, label: str, make_file: Callable[[], tuple[str, str, bytes] | None], **settings):
+    def __init__(self, label: str, make_file: Callable[[], tuple[str, str, str]], **settings):
         super().__init__(label=label, **settings)
         self._make_file = make_file
-        self.on_msg(self._save)
 
-    def _save(self, _widget, _message: dict, _buffers: list) -> None:
-        made = self._make_file()
-        if made is not None:
-            name, mime, content = made
-            self.send({"kind": "file", "name": name, "mime": mime}, [content])
+    def _answer(self, _message: dict, _buffers: list) -> tuple[dict, list]:
+        name, mime, text = self._make_file()
+        return {"kind": "file", "name": name, "mime": mime}, [text.encode("utf-8", "replace")]
 
 
 def make_upload() -> widgets.FileUpload:

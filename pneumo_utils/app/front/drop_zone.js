@@ -1,4 +1,4 @@
-// Sends drops in turn, each file in pieces of 1 MiB, and waits for the kernel's word after each.
+// Sends drops in turn, each file in pieces of 1 MiB, and waits for the program's answer after each.
 const PIECE_BYTES = 1024 * 1024;
 
 function render({ model, el }) {
@@ -9,30 +9,34 @@ function render({ model, el }) {
   zone.className = "pneumo-drop";
   zone.tabIndex = 0;
   zone.setAttribute("role", "button");
+  text.setAttribute("role", "status");
   input.type = "file";
   input.multiple = true;
   input.accept = model.get("accept");
   input.hidden = true;
-  text.textContent = idle;
   zone.append(text, input);
   el.append(zone);
 
   const waiting = []; // drops whose turn has not come
-  let said = idle;
-  let release = null;
   let busy = false;
+  let said = idle;
+  let trouble = ""; // with the program, which matters more
+  const show = () => {
+    const later = waiting.length ? " Then " + waiting.flat().length + " more." : "";
+    text.textContent = trouble || said + later;
+    zone.classList.toggle("busy", busy);
+    zone.classList.toggle("trouble", trouble !== "");
+  };
   const say = (words) => {
     said = words;
-    text.textContent = waiting.length ? words + " Then " + waiting.flat().length + " more." : words;
+    show();
   };
-  const heard = (message) => {
-    if (message.kind === "next" && release) release();
+  const tell = (words) => {
+    trouble = words;
+    show();
   };
-  const send = (message, buffers) =>
-    new Promise((resolve) => {
-      release = resolve;
-      model.send(message, undefined, buffers);
-    });
+  const line = open_line(model, tell);
+  show();
 
   async function send_films(files, faults) {
     let sent = 0;
@@ -41,36 +45,35 @@ function render({ model, el }) {
         faults.push(file.name + " is too large, export it smaller.");
         continue;
       }
-      await send({ kind: "file", name: file.name, is_first: sent === 0 });
+      await line.ask({ kind: "file", name: file.name, is_first: sent === 0 });
       for (let start = 0; start < file.size; start += PIECE_BYTES) {
         const piece = await file.slice(start, start + PIECE_BYTES).arrayBuffer();
-        await send({ kind: "piece" }, [piece]);
+        await line.ask({ kind: "piece" }, [piece]);
         say("Sending " + file.name + ": " + Math.round((100 * start) / file.size) + " %");
       }
       sent += 1;
     }
     say("Reading ...");
-    if (sent) await send({ kind: "end" });
+    if (sent) await line.ask({ kind: "end" });
   }
 
   async function hand_over(files) {
     if (!files.length) return;
     waiting.push(files);
-    if (busy) return say(said);
+    if (busy) return show();
     busy = true;
-    zone.classList.add("busy");
     const faults = [];
     while (waiting.length) {
       const films = waiting.shift();
-      say("One moment ..."); // until the kernel answers
+      say("One moment ..."); // until the program answers
       try {
         await send_films(films, faults);
       } catch (error) {
-        faults.push(films.map((film) => film.name).join(", ") + " could not be sent (a folder, perhaps?).");
+        if (error.message === GONE) waiting.length = 0;
+        else faults.push(films.map((film) => film.name).join(", ") + " could not be sent (a folder, perhaps?).");
       }
     }
     busy = false;
-    zone.classList.remove("busy");
     say([...faults, idle].join(" "));
   }
 
@@ -101,8 +104,7 @@ function render({ model, el }) {
     hand_over([...input.files]);
     input.value = ""; // so that the same file can be chosen again
   });
-  model.on("msg:custom", heard);
-  return () => model.off("msg:custom", heard);
+  return line.close;
 }
 
 export default { render };

@@ -1,27 +1,36 @@
-// Asks the kernel for a file and hands it to the browser's own download.
+// Asks the program for a file and hands it to the browser's own download.
 function render({ model, el }) {
   const button = document.createElement("button");
+  const note = document.createElement("span");
   button.className = "pneumo-save";
+  note.className = "pneumo-note";
+  note.setAttribute("role", "status");
+  el.append(button, note);
+
+  let was_asked = false;
+  const say = (words) => (note.textContent = was_asked ? words : ""); // the drop zone speaks unasked
+  const line = open_line(model, say);
   const follow = () => {
     button.textContent = model.get("label");
     button.disabled = model.get("disabled");
   };
-  const save = (message, buffers) => {
-    if (message.kind !== "file") return;
+  const save = ({ message, buffers }) => {
+    if (message.kind !== "file") return say("This file could not be made; please try another film.");
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([buffers[0]], { type: message.mime }));
     link.download = message.name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
-  button.addEventListener("click", () => model.send({ kind: "save" }));
+  button.addEventListener("click", () => {
+    was_asked = true;
+    line.ask({ kind: "save" }).then(save, () => {}); // without an answer, `say` has been called
+  });
   model.on("change", follow);
-  model.on("msg:custom", save);
   follow();
-  el.append(button);
   return () => {
     model.off("change", follow);
-    model.off("msg:custom", save);
+    line.close();
   };
 }
 
