@@ -198,4 +198,3 @@ def predict_sets(band: ReferBand, probs: np.ndarray) -> np.ndarray:
     """bool (N, 2), whether NORMAL and whether PNEUMONIA is in the set, for P(pneumonia), float (N,)."""
     probs = np.asarray(probs)
     return np.stack([probs <= band.limits[0], 1 - probs <= band.limits[1]], axis=1)
-
