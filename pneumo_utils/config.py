@@ -160,8 +160,7 @@ FAST_MAX_FILMS = 240
 
 def shorten(config: TrainConfig) -> TrainConfig:
     """In short mode, the configuration cut down to seconds; otherwise as it is."""
-    short = {"image_size": FAST_IMAGE_SIZE, "num_epochs": 2}
-    return replace(config, **short) if is_fast() else config
+    return replace(config, image_size=FAST_IMAGE_SIZE, num_epochs=2) if is_fast() else config
 
 
 class Folders:

@@ -199,6 +199,13 @@ def test_a_range_that_does_not_fit_starts_over(fetch, server, part, oddity):
     assert server.ranges == ["bytes=1000-", None]
 
 
+def test_a_server_that_never_has_what_is_asked_is_said(fetch, server, part):
+    part.write_bytes(PAYLOAD[:1000])
+    server.always = {"status": 416}
+    with pytest.raises(PneumoError, match="the part does not fit what the server has"):
+        fetch(retries=1)
+
+
 def test_a_part_longer_than_the_file_starts_over(fetch, server, part):
     part.write_bytes(PAYLOAD + b"x")
     assert fetch().read_bytes() == PAYLOAD

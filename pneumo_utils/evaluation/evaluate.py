@@ -26,8 +26,7 @@ def make_predict(checkpoint: Checkpoint) -> Predict:
 
 def predict_dataset(checkpoint: Checkpoint, dataset: XrayDataset) -> Predictions:
     """Calibrated probabilities of the films of a split, which have the checkpoint's image size."""
-    probs = make_predict(checkpoint)(dataset)
-    return Predictions(dataset.labels, probs, dataset.patients, dataset.names)
+    return Predictions(dataset.labels, make_predict(checkpoint)(dataset), dataset.patients, dataset.names)
 
 
 def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predictions]:

@@ -82,16 +82,13 @@ def compute_saliency(
 
 
 def _build_explainer(model: nn.Module, image_size: int):
-    """captum's Grad-CAM on a copy: modes, hooks, gradients and flags of the model stay as they are."""
+    """captum's Grad-CAM on a copy: modes, hooks, gradients and flags of the model stay as they are.
+
+    Its map is the last output of a part that is (1, C, h, h), h above 1 if there is one, on an empty film.
+    """
     from captum.attr import LayerGradCam
 
-    copied = copy.deepcopy(model).eval().requires_grad_(False)
-    return LayerGradCam(copied, _find_last_map(copied, image_size))
-
-
-def _find_last_map(model: nn.Module, image_size: int) -> nn.Module:
-    """The last part with an output (1, C, h, h), h above 1 if there is one, seen on an empty film."""
-    found = []
+    model, found = copy.deepcopy(model).eval().requires_grad_(False), []
     handles = [
         block.register_forward_hook(lambda part, _, output: found.append((part, output.shape)))
         for block in list_blocks(model)
@@ -103,7 +100,8 @@ def _find_last_map(model: nn.Module, image_size: int) -> nn.Module:
     maps = [(part, shape[-1]) for part, shape in found if len(shape) == 4 and shape[2] == shape[3]]
     if not maps:
         raise UsageError(f"{type(model).__name__} has no maps of features to explain; expected a CNN.")
-    return next((part for part, extent in reversed(maps) if extent > 1), maps[-1][0])
+    last = next((part for part, extent in reversed(maps) if extent > 1), maps[-1][0])
+    return LayerGradCam(model, last)
 
 
 def _explain(explainer, inputs: torch.Tensor, size) -> torch.Tensor:

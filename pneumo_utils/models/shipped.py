@@ -128,7 +128,9 @@ def open_session(
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = num_threads or _count_threads()
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # further numbers are for nested parts
+    as_torch = int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
+    options.intra_op_num_threads = num_threads or as_torch
     # Threads that wait by spinning would take the cores from those that decode the next films.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if weights:
@@ -136,8 +138,3 @@ def open_session(
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(value) for value in floats.values()]
         options.add_external_initializers(list(floats), values)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
-def _count_threads() -> int:
-    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]  # further numbers are for nested parts
-    return int(said) if said.isdecimal() and int(said) else os.cpu_count() or 1
