@@ -1,7 +1,7 @@
 """Settings: the training configuration, the short mode and the folders that results go to."""
 
 import os
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from pneumo_utils.errors import UsageError
@@ -128,13 +128,9 @@ class TrainConfig:
         for name, known in (("strategy", STRATEGIES), ("balance", BALANCES), ("schedule", SCHEDULES)):
             expect(getattr(self, name) in known, name, getattr(self, name), " or ".join(known))
 
-    def to_dict(self) -> dict:
-        """Plain nested dict, as stored in a checkpoint."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, values: dict) -> "TrainConfig":
-        """The inverse of `to_dict`; a UsageError where a key is unknown or a value is out of range."""
+        """The inverse of `asdict`; a UsageError where a key is unknown or a value is out of range."""
         unknown = set(values) - {f.name for f in fields(cls)}
         expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -292,7 +292,7 @@ def test_flags_change_the_recipe_and_nothing_else_does(folders, monkeypatch, com
     make_folder(folders.data / "chest_xray", num_train=20)
     assert cli.main([command, "--model", "resnet_finetune", *words.split()]) == 1
     (config,) = asked
-    assert config.to_dict().items() >= expected.items()
+    assert asdict(config).items() >= expected.items()
     unchanged = make_config("resnet_finetune", image_size=32, num_epochs=2)
     assert replace(config, **{name: getattr(unchanged, name) for name in expected}) == unchanged
 
@@ -340,7 +340,6 @@ def test_a_run_that_has_ended_is_not_overwritten_by_resume_with_other_settings(h
         ("train", "build"),
         ("lr", "plots"),
         ("eval", "build"),
-        ("eval --report p/r.html", "p"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_said_before_the_work(

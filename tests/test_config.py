@@ -1,5 +1,6 @@
 """Settings: what is refused, what is short, where files go."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_value_out_of_range_is_refused_by_name(name, value):
 
 def test_a_configuration_survives_the_way_through_a_plain_dict():
     before = TrainConfig(model="cnn_baseline", lr=0.5, augmentation=Augmentation(stretch=0.7))
-    assert TrainConfig.from_dict(before.to_dict()) == before
+    assert TrainConfig.from_dict(asdict(before)) == before
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_configuration_survives_the_way_through_a_plain_dict():
     + [{"mixup": 0.0}, {"dropout": 0.0}, {"backbone_lr_factor": 1.0}, {"unfreeze_epochs": 1}],
 )
 def test_a_value_in_range_is_taken(setting):
-    assert TrainConfig(model="cnn_baseline", **setting).to_dict().items() >= setting.items()
+    assert asdict(TrainConfig(model="cnn_baseline", **setting)).items() >= setting.items()
 
 
 def test_an_unknown_setting_in_a_dict_is_refused():

@@ -17,7 +17,7 @@ FREE = {"config", "errors", "runtime"}
 """Modules that every room may import; `course` may import every room."""
 PLOTTERS = {"plots", "audit/findings.py", "report", "cli"}
 """Who may import `plots`: all others work without a figure."""
-MAX_FILES, MAX_LINES = 75, 10_500
+MAX_FILES, MAX_LINES = 72, 9_700
 """Of the package, docstrings and blank lines included; lower them where that can be done."""
 MAX_MODULES_OF_PANEL = 40
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pneumo_utils import cli
@@ -113,7 +113,7 @@ def _run(row: str, config: TrainConfig, *, choice: DataChoice, checkpoint_path, 
         "row": row,
         "seed": config.seed,
         "data": choice.source,
-        "config": config.to_dict(),
+        "config": asdict(config),
         "chosen_on": "val",
         "num_parameters": count_parameters(build_model(config.model)),
         "pretrained": checkpoint.pretrained,
@@ -128,7 +128,7 @@ def _is_done(path: Path, config: TrainConfig, choice: DataChoice) -> bool:
     if not path.is_file():
         return False
     record = json.loads(path.read_text(encoding="utf-8"))
-    return record["config"] == json.loads(json.dumps(config.to_dict())) and record["data"] == choice.source
+    return record["config"] == json.loads(json.dumps(asdict(config))) and record["data"] == choice.source
 
 
 def _write(content, path: Path) -> None:

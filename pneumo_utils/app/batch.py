@@ -121,8 +121,7 @@ def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:
     """Adds rows to a file of answers, each as soon as it is there; the file is made if absent.
 
-    Returns:
-        How many were added of each class, "refer" (also counted under its class) and "rejected".
+    Returns how many were added of each class, "refer" (also counted under its class) and "rejected".
     """
     counts = dict.fromkeys(("NORMAL", "PNEUMONIA", "refer", "rejected"), 0)
     try:

@@ -80,12 +80,11 @@ def _show_training(checkpoint, train, path: Path, *, as_json: bool) -> None:
         scores = f"validation AUROC {val['auroc']:.4f}, threshold {checkpoint.threshold:.3f}"
         print(f"Kept epoch {val['epoch']} with {scores}: {path}")
         return
-    summary = {"model": config.model, "checkpoint": str(path)}
-    summary |= {"data": train.source, "num_skipped": len(train.skipped)}
-    summary |= {"pretrained": checkpoint.pretrained, "strategy": config.strategy}
-    for name in ("threshold", "screening_threshold", "flip_average"):
+    summary = {"model": config.model, "checkpoint": str(path), "strategy": config.strategy}
+    summary |= {"data": train.source, "num_skipped": len(train.skipped), "val": val}
+    for name in ("pretrained", "threshold", "screening_threshold", "flip_average"):
         summary[name] = getattr(checkpoint, name)
-    print(json.dumps(summary | {"val": val}))
+    print(json.dumps(summary))
 
 
 def _find_lr(arguments) -> None:

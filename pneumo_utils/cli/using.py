@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from pneumo_utils import cli
+from pneumo_utils.config import expect
 from pneumo_utils.errors import PneumoError, UsageError
 
 
@@ -169,8 +170,7 @@ def _write_table(predict, predictor, paths: list[Path], path: Path) -> int:
 
 
 def _serve(arguments) -> None:
-    if not 1 <= arguments.port <= 65535:
-        raise UsageError(f"The port is {arguments.port}; expected 1 to 65535.")
+    expect(1 <= arguments.port <= 65535, "The port", arguments.port, "1 to 65535")
     from pneumo_utils.app.jupyter import serve
 
     serve(port=arguments.port, open_browser=not arguments.no_browser)

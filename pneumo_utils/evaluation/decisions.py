@@ -70,9 +70,8 @@ def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
 def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> dict:
     """What selective prediction (a refer band) does to films that it was not fitted on.
 
-    Returns:
-        alpha; as shares, 0 to 1 or None where no film counts: coverage (the set has the true class),
-        share_referred and error_among_answered; and the 95 % intervals of these, by patient.
+    Returns alpha; as shares, 0 to 1 or None where no film counts: coverage (the set has the true class),
+    share_referred and error_among_answered; and the 95 % intervals of these, by patient.
     """
     sets, labels = predict_sets(band, predictions.probs), np.asarray(predictions.labels)
     covered, answered = sets[np.arange(len(labels)), labels], sets.sum(1) == 1

@@ -19,10 +19,9 @@ def compute_subgroups(predictions: Predictions, dataset: XrayDataset, *, thresho
     The thirds by brightness (mean grey level) and by original size (pixels) are those of each class on its
     own, for most large films are NORMAL: "bright" is bright for a film of its class. Ties stay together.
 
-    Returns:
-        A row of plain values for each part that has a film: grouping, part, n (films), num_patients,
-        sensitivity and specificity (0 to 1, None where the part has no film of the class), and their
-        intervals, 95 % by patient, None and None where a class has fewer than two patients.
+    Returns a row of plain values for each part that has a film: grouping, part, n (films), num_patients,
+    sensitivity and specificity (0 to 1, None where the part has no film of the class), and their intervals,
+    95 % by patient, None and None where a class has fewer than two patients.
     """
     if not np.array_equal(predictions.names, dataset.names):
         raise PneumoError("The predictions are of other films or in another order; use one split for both.")

@@ -123,12 +123,8 @@ def _check_border(image: np.ndarray) -> list[str]:
     """A uniform border of one grey level on any side, as frames, page margins and wide canvases have."""
     small = np.array(Image.fromarray(image).reduce(1 + max(image.shape) // 400), int)
     widths = [_measure_border(side) for side in (small, small[::-1], small.T, small.T[::-1])]
-    if max(widths) < MIN_BORDER:
-        return []
-    return [
-        f"The film has a border of one grey level, {max(widths):.0%} of a side; it can change the answer, "
-        "so cut it off."
-    ]
+    said = f"The film has a border of one grey level, {max(widths):.0%} of a side"
+    return [f"{said}; it can change the answer, so cut it off."] if max(widths) >= MIN_BORDER else []
 
 
 def _measure_border(image: np.ndarray) -> float:

@@ -77,10 +77,8 @@ class FinetunedBackbone(nn.Module, ABC):
         """Takes over the backbone of a network for colour images; its classifier is left out.
 
         Adding the filters of the three colour channels up gives what the colour network would see in a
-        grey film, but for the small differences between the channels' normalisation constants.
-
-        Raises:
-            PneumoError: The tensors are not those of this network.
+        grey film, but for the small differences between the channels' normalisation constants. Tensors that
+        are not those of this network raise a PneumoError.
         """
         own = self.backbone.state_dict()
         state = {name: value for name, value in state.items() if not name.startswith(("fc.", "classifier."))}

@@ -25,32 +25,20 @@ MAX_MEMBERS = 100
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model with all that is needed to use it as it was validated.
-
-    Attributes:
-        state: The weights, by name, on the CPU.
-        threshold: Call it pneumonia when prob >= threshold, 0 to 1; chosen on validation for balance.
-        screening_threshold: The same, chosen to miss few pneumonias; None if never chosen.
-        temperature: Divides the logit before the sigmoid, above 0; chosen on validation.
-        refer_limits: Of the refer band, for the error rate `REFER_ALPHA` in each class; None if never fitted.
-        flip_average: Whether a film's logit is the mean over it and its mirror image.
-        num_members: Networks whose logits are averaged, 1 or more; above 1 it is an ensemble of seeds.
-        pretrained: Whether training started from ImageNet weights.
-        data_fingerprint: Of the training films.
-    """
+    """A trained model with all that is needed to use it as it was validated."""
 
     config: TrainConfig
     transform: EvalTransform
-    state: Mapping[str, torch.Tensor]
-    threshold: float
-    screening_threshold: float | None = None
-    temperature: float = 1.0
-    refer_limits: tuple[float, float] | None = None
-    flip_average: bool = False
-    num_members: int = 1
-    pretrained: bool = False
+    state: Mapping[str, torch.Tensor]  # the weights, by name, on the CPU
+    threshold: float  # call it pneumonia when prob >= threshold, 0 to 1; chosen on validation for balance
+    screening_threshold: float | None = None  # the same, chosen to miss few pneumonias; None if never chosen
+    temperature: float = 1.0  # divides the logit before the sigmoid, above 0; chosen on validation
+    refer_limits: tuple[float, float] | None = None  # for the error rate `REFER_ALPHA` in each class
+    flip_average: bool = False  # whether a film's logit is the mean over it and its mirror image
+    num_members: int = 1  # networks whose logits are averaged; above 1 it is an ensemble of seeds
+    pretrained: bool = False  # whether training started from ImageNet weights
     source: str = "unknown"
-    data_fingerprint: str = ""
+    data_fingerprint: str = ""  # of the training films
     val_metrics: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
     class_names: tuple[str, ...] = CLASS_NAMES
@@ -79,8 +67,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> Path:
 def load_checkpoint(path: Path, *, model_name: str | None = None, say=print) -> Checkpoint:
     """Reads a checkpoint, of any model if none is named; its weights are finite and fit the model.
 
-    Raises:
-        PneumoError: The file is absent, damaged, of another format or of another model.
+    Raises PneumoError where the file is absent, damaged, of another format or of another model.
     """
     from pneumo_utils.models.registry import require_model
 

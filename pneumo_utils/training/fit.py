@@ -182,11 +182,8 @@ def prepare_model(
 ) -> tuple[nn.Module, TrainConfig, bool]:
     """Builds the model and settles how it starts; a sentence says if weights could not be fetched.
 
-    Returns:
-        The model, the configuration with "auto" replaced, and whether the backbone has ImageNet weights.
-
-    Raises:
-        UsageError: Weights or a strategy for a backbone were asked of a model that has none.
+    Returns the model, the configuration with "auto" replaced, and whether the backbone has ImageNet weights.
+    Weights or a strategy for a backbone that are asked of a model that has none raise a UsageError.
     """
     model = build_model(config.model, dropout=config.dropout)
     if not isinstance(model, FinetunedBackbone):

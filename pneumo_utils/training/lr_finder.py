@@ -9,9 +9,9 @@ from sklearn.metrics import log_loss
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import TrainConfig, expect
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.runtime import name_what_to_lower
 from pneumo_utils.training.fit import make_trainer
@@ -52,8 +52,7 @@ def find_lr(
         UsageError: There are fewer than 10 steps, or the batch is larger than the set.
         PneumoError: The loss was no number after a few steps, or memory ran out.
     """
-    if num_steps < 10:
-        raise UsageError(f"steps is {num_steps}; expected 10 or more.")
+    expect(num_steps >= 10, "steps", num_steps, "10 or more")
     trainer, _ = make_trainer(config, train, weights_path=weights_path, say=say)
     trainer.open_blocks(trainer.num_open_blocks(config.num_epochs))
     start = trainer.lr
@@ -109,8 +108,7 @@ def trace_losses(
 def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
     """The rates that a run of so many steps will have, by its own optimizer and schedule.
 
-    Returns:
-        float (num_steps, number of blocks + 1), one column a block from the film up, the head last.
+    They are float (num_steps, number of blocks + 1), one column a block from the film up, the head last.
     """
     optimizer = make_optimizer(config, model)
     schedule, rates = make_schedule(config, optimizer, num_steps), []

@@ -32,28 +32,17 @@ ANEW = "train anew without --resume (in a lesson: resume=False, or delete the fi
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One epoch, counted from 1.
-
-    Attributes:
-        stage: What learnt: "head", "top K of N blocks" or "all".
-        lr: Learning rate of the head at the end of the epoch.
-        train_loss: Mean over the augmented training films, weighted and smoothed as in training.
-        val_loss: Mean over the validation films of the plain cross-entropy.
-        val_auroc: Area under the ROC curve over all validation films, 0 to 1.
-        stress_auroc: The same over the stressed copies of the validation films; the epoch is chosen on it.
-        is_best: Whether this epoch was the best so far, so that it was kept.
-        time_s: Wall time, seconds.
-    """
+    """One epoch, counted from 1."""
 
     epoch: int
-    stage: str
-    lr: float
-    train_loss: float
-    val_loss: float
-    val_auroc: float
-    stress_auroc: float
-    is_best: bool
-    time_s: float
+    stage: str  # what learnt: "head", "top K of N blocks" or "all"
+    lr: float  # learning rate of the head at the end of the epoch
+    train_loss: float  # mean over the augmented training films, weighted and smoothed as in training
+    val_loss: float  # mean over the validation films of the plain cross-entropy
+    val_auroc: float  # area under the ROC curve over all validation films, 0 to 1
+    stress_auroc: float  # the same over the stressed copies of these films; the epoch is chosen on it
+    is_best: bool  # whether this epoch was the best so far, so that it was kept
+    time_s: float  # wall time, seconds
 
     def describe(self) -> str:
         """One line for people."""
@@ -89,7 +78,7 @@ def describe_run(
 
 
 def _describe_config(config: TrainConfig) -> dict:
-    values = config.to_dict()
+    values = asdict(config)
     return values | values.pop("augmentation")
 
 

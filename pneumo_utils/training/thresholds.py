@@ -7,9 +7,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from pneumo_utils.config import REFER_ALPHA
+from pneumo_utils.config import REFER_ALPHA, expect
 from pneumo_utils.data.dataset import XrayDataset, check_both_classes
-from pneumo_utils.errors import UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, predict_logits
 from pneumo_utils.runtime import make_accelerator
@@ -39,9 +38,8 @@ def choose_operating_points(
         stress_probs: float (V * N,).
         balanced, screening: A checkpoint's own, which stay; None chooses them.
 
-    Returns:
-        By name: rule_in (specificity of 95 % or more) >= balanced (sensitivity and specificity are closest)
-        >= screening (sensitivity of 95 % or more).
+    Returns by name rule_in (specificity of 95 % or more) >= balanced (where sensitivity and specificity are
+    closest) >= screening (sensitivity of 95 % or more).
     """
     check_both_classes(labels, "An operating point")
     kinds = ((labels, probs), (stress_labels, stress_probs))
@@ -181,8 +179,7 @@ def fit_refer_band(labels: np.ndarray, probs: np.ndarray, *, alpha: float = REFE
     Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005; Angelopoulos and Bates,
     arXiv 2107.07511, sections 1 and 4.1 to 4.3.
     """
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha is {alpha}; expected above 0 and below 1.")
+    expect(0 < alpha < 1, "alpha", alpha, "above 0 and below 1")
     probs, is_ill = np.asarray(probs), np.asarray(labels) == 1
     check_both_classes(is_ill, "A refer band")
     return ReferBand(alpha, (_find_limit(probs[~is_ill], alpha), _find_limit(1 - probs[is_ill], alpha)))
