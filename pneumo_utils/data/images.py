@@ -6,6 +6,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -281,12 +282,11 @@ _READERS = {
 
 def _read_orientation(exif: bytes) -> int:
     """The rotation tag of a camera, 1 to 8; one that makes no sense is none, which is 1."""
-    notes = Image.Exif()
-    try:
-        notes.load(exif[:65_536])
-        orientation = notes.get(0x0112, 1)
-    except Exception:  # a damaged note beside the pixels
-        return 1
+    notes, orientation = Image.Exif(), 1
+    if len(exif) > 8:  # as long as its header, else there is none
+        with suppress(Exception):  # a damaged note beside the pixels
+            notes.load(exif[:65_536])
+            orientation = notes.get(0x0112, 1)
     return orientation if orientation in range(1, 9) else 1
 
 
