@@ -222,9 +222,10 @@ def test_a_tiff_of_two_films_is_refused():
         load_image(stream.getvalue())
 
 
+@pytest.mark.parametrize("kind", ["u1", "u2", "f4"])
 @pytest.mark.parametrize("planar", ["contig", "separate"])
-def test_a_tiff_in_colour(planar):
-    colours = np.repeat(BASE[..., None], 3, 2)
+def test_a_tiff_in_colour(planar, kind):
+    colours = np.repeat(BASE[..., None], 3, 2).astype(kind)
     pixels = np.moveaxis(colours, -1, 0) if planar == "separate" else colours
     assert_base(write_tiff(pixels, photometric="rgb", planarconfig=planar))
 

@@ -387,6 +387,14 @@ def test_jpeg_whose_end_is_zeros_is_refused(progressive):
     assert "cut short" in reason(data[:half] + bytes(len(data) - half))
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("count", [1, 3, 500])
+def test_jpeg_that_zeros_fill_up_before_its_end_is_read(count, progressive):
+    data = encode(make_noise(), "JPEG", progressive=progressive)
+    filled = data[:-2] + bytes(count) + data[-2:]
+    np.testing.assert_array_equal(load_image(filled), load_image(data))
+
+
 def make_exif_with_preview():
     exif = Image.Exif()
     exif[0x927C] = encode(make_grey(20, 20), "JPEG")  # a small JPEG inside the header, as cameras store it

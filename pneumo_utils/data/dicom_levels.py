@@ -41,7 +41,7 @@ def _build_table(words: np.ndarray, tags: dict) -> np.ndarray:
     is_film = (np.bincount(words.reshape(-1), minlength=len(values)) > 0) & ~is_padding
     for look in (_look_through_window, _look_through_table):
         levels = look(values, tags)
-        if levels is not None and _is_seen(levels[is_film]):
+        if levels is not None and len(np.unique(levels[is_film].clip(0, 1))) > 1:
             break  # else nothing of the film could be seen
     else:
         low, high = values.min(), values.max()
@@ -55,21 +55,14 @@ def _build_table(words: np.ndarray, tags: dict) -> np.ndarray:
     return np.where(is_padding, 0, (levels * 255).round()).astype(np.uint8)
 
 
-def _is_seen(levels: np.ndarray) -> bool:
-    return levels.size > 0 and np.ptp(levels.clip(0, 1)) > 0
-
-
 def _to_values(words: np.ndarray, tags: dict) -> np.ndarray:
     """The number that each word stands for: its stored bits, signed or not."""
     bits = tags["BitsStored"]
     # The stored bits may lie above others, such as an overlay's.
     shift = max(0, (tags["HighBit"] or 0) + 1 - bits)
     values = (words.astype(np.int64) >> shift) & (2**bits - 1)
-    return np.where(values >= 2 ** (bits - 1), values - 2**bits, values) if _is_signed(tags) else values
-
-
-def _is_signed(tags: dict) -> bool:
-    return tags["PixelRepresentation"] == 1
+    is_negative = (tags["PixelRepresentation"] == 1) & (values >= 2 ** (bits - 1))
+    return np.where(is_negative, values - 2**bits, values)
 
 
 def _find_padding(stored: np.ndarray, tags: dict) -> np.ndarray:
@@ -78,7 +71,7 @@ def _find_padding(stored: np.ndarray, tags: dict) -> np.ndarray:
     if not isinstance(first, int):
         return np.zeros(len(stored), bool)
     ends = [first, last if isinstance(last, int) else first]
-    if _is_signed(tags):  # they may be written without their sign
+    if tags["PixelRepresentation"] == 1:  # they may be written without their sign
         ends = [end - 2 ** tags["BitsAllocated"] * (end >= 2 ** (tags["BitsAllocated"] - 1)) for end in ends]
     return (stored >= min(ends)) & (stored <= max(ends))
 
@@ -122,7 +115,7 @@ def _look_up(values: np.ndarray, item, tags: dict) -> np.ndarray:
     """
     order, data = ">" if tags["IsBig"] else "<", item.get_item("LUTData").value
     count, first, _ = np.frombuffer(item.get_item("LUTDescriptor").value, f"{order}u2", 3).tolist()
-    if _is_signed(tags) and first >= 2**15:
+    if tags["PixelRepresentation"] == 1 and first >= 2**15:
         first -= 2**16
     count = count or 2**16
     entries = np.frombuffer(data, f"{order}u2" if len(data) >= 2 * count else "u1")[:count].astype(float)

@@ -22,7 +22,6 @@ IMAGE_SUFFIXES = frozenset({".jpeg", ".jpg", ".png", ".bmp", ".tif", ".tiff", ".
 START_BYTES = 132  # of a file tell its kind
 MIN_SIDE, MAX_PIXELS = 16, 30_000_000  # a large digital film has 18 million; more would not fit in 1 GB
 MAX_SCANNED = 3_000_000_000  # pixels times scans: each scan of a progressive JPEG goes over all of them
-MAX_TIFF_PAGES = 10
 STRIP_PIXELS = 1_000_000  # gone over at a time
 # Of group 2 or 8, then a type of two letters or a short value, in both orders of bytes.
 _FIRST_ELEMENT = re.compile(rb"[\x02\x08]\0.\0([A-Z]{2}|..\0\0)|\0[\x02\x08]\0.[A-Z]{2}", re.DOTALL)
@@ -30,6 +29,7 @@ LIBRARIES = Silence("PIL", "pydicom", "tifffile", "imagecodecs")
 CUT_SHORT = "The data is cut short; download or export the file again."
 UNREADABLE = "The data is damaged, cut short or of a rare kind; export the film anew."
 SEVERAL = "The file holds several frames or pages; export the one film as PNG or JPEG."
+STRANGE = "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
 TOO_SLOW = "The image takes too long to read; export the film as PNG."
 
 
@@ -58,9 +58,8 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
-    if image_size is None:
-        return _load_grey(source, draft_size=None)[0]
-    return load_film(source, image_size=image_size).squashed
+    whole = image_size is None
+    return _load_grey(source, draft_size=None)[0] if whole else load_film(source, image_size=image_size)[0]
 
 
 def load_film(source, *, image_size: int) -> LoadedFilm:
@@ -117,9 +116,8 @@ def is_dicom(start: bytes) -> bool:
 
 def find_reader(start: bytes) -> Callable | None:
     """What decodes a file that starts with these bytes, 12 or more; None for none of the five formats."""
-    if start.startswith(b"RIFF") and start[8:12] != b"WEBP":
-        return None
-    if start.startswith(b"BM") and start[15:18] != bytes(3):  # a text: no BMP has so large a header
+    is_text = start.startswith(b"BM") and start[15:18] != bytes(3)  # no BMP has so large a header
+    if is_text or (start.startswith(b"RIFF") and start[8:12] != b"WEBP"):
         return None
     return next((reader for magics, reader in _READERS.items() if start.startswith(magics)), None)
 
@@ -137,9 +135,7 @@ def _load_grey(source, *, draft_size: int | None) -> tuple[np.ndarray, tuple[int
         return grey, grey.shape, notes
     read = find_reader(data)
     if read is None:
-        raise ImageError(
-            "This is no JPEG, PNG, BMP, TIFF or WEBP image and no DICOM; export the film as PNG or JPEG."
-        )
+        raise ImageError(STRANGE)
     try:
         with LIBRARIES:
             grey, orientation, (height, width) = read(data, draft_size)
@@ -154,8 +150,8 @@ def _grey_from_array(pixels: np.ndarray) -> np.ndarray:
     is_colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4) and pixels.dtype == np.uint8
     is_grey = pixels.ndim == 2 and (pixels.dtype in (np.uint8, "<u2", ">u2") or pixels.dtype.kind == "f")
     if not is_colour and not is_grey:
-        got = f"{pixels.dtype} {pixels.shape}"
-        raise ImageError(f"The array is {got}; expected (H, W) uint8, uint16 or float, or (H, W, 3) uint8.")
+        expected = "(H, W) uint8, uint16 or float, or (H, W, 3) uint8"
+        raise ImageError(f"The array is {pixels.dtype} {pixels.shape}; expected {expected}.")
     check_size(*pixels.shape[:2])
     return to_grey(pixels).copy()
 
@@ -172,11 +168,16 @@ def read_jpeg(data: bytes, draft_size: int | None = None):
     if data.count(b"\xff\xda") * height * width > MAX_SCANNED:
         raise ImageError(TOO_SLOW)
     # Shrinking inside the decoder is cheap; the antialiased resize gets twice the final size.
-    fits = [scale for scale in (8, 4, 2) if draft_size and scale * draft_size <= min(height, width)]
-    scale = fits[0] if fits else 1
+    scale = next((s for s in (8, 4, 2) if draft_size and s * draft_size <= min(height, width)), 1)
     smallest = {"min_height": math.ceil(height / scale), "min_width": math.ceil(width / scale)}
-    grey = simplejpeg.decode_jpeg(data, "GRAY", strict=True, **smallest)[..., 0]
-    return grey, _read_orientation(data[data.find(b"Exif\0\0") :]), (height, width)
+    try:
+        grey = simplejpeg.decode_jpeg(data, "GRAY", strict=True, **smallest)
+    except ValueError as error:
+        if "extraneous bytes" not in str(error):
+            raise
+        end = data.rindex(b"\xff\xd9")  # perhaps what is too much are zeros that fill the file up
+        grey = simplejpeg.decode_jpeg(data[:end].rstrip(b"\0") + data[end:], "GRAY", strict=True, **smallest)
+    return grey[..., 0], _read_orientation(data[data.find(b"Exif\0\0") :]), (height, width)
 
 
 def _read_png(data: bytes, draft_size):
@@ -203,7 +204,7 @@ def _read_tiff(data: bytes, draft_size):
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = list(itertools.islice(file.pages, MAX_TIFF_PAGES))
+        pages = list(itertools.islice(file.pages, 10))
         page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
         height, width, bits = page.imagelength, page.imagewidth, page.bitspersample
         check_size(height, width)
@@ -247,8 +248,7 @@ def _read_bmp(data: bytes, draft_size):
 
     image = BmpImageFile(io.BytesIO(data))
     check_size(image.height, image.width)
-    if image.info.get("compression") in (1, 2):
-        # It may skip pixels, and Pillow reads it pixel by pixel in Python.
+    if image.info.get("compression") in (1, 2):  # it may skip pixels
         raise ImageError("The BMP is run-length coded, which is not read; export the film as PNG.")
     return to_grey(np.asarray(image.convert("RGBA" if image.mode == "RGBA" else "L"))), 1, image.size[::-1]
 
@@ -304,7 +304,9 @@ def to_grey(pixels: np.ndarray) -> np.ndarray:
     """uint8 (H, W) of pixels (H, W), or (H, W, C): grey and alpha, colour, or colour and alpha."""
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * 255
-    if pixels.ndim == 3:
+    if pixels.ndim == 3 and pixels.dtype.kind == "f":
+        pixels = pixels @ np.array((0.299, 0.587, 0.114), pixels.dtype)
+    elif pixels.ndim == 3:
         pixels = _map_strips(_blend, pixels, pixels.dtype)
     return pixels if pixels.dtype == np.uint8 else stretch(pixels)
 
