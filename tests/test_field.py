@@ -378,6 +378,15 @@ def test_16_bits_of_colour():
     assert_base(write(dataset))
 
 
+@pytest.mark.parametrize(
+    "name", ["BitsStored", "HighBit", "PixelRepresentation", "PhotometricInterpretation", "SamplesPerPixel"]
+)
+def test_what_describes_the_pixels_may_lack(name):
+    dataset = make_dataset(BASE)
+    delattr(dataset, name)
+    assert_base(write(dataset))
+
+
 def test_two_pixels_that_share_their_colours():
     pairs = np.full((HEIGHT, WIDTH // 2, 4), 90, np.uint8)
     pairs[..., :2] = BASE.reshape(HEIGHT, -1, 2)

@@ -88,6 +88,7 @@ def _parse(data: bytes) -> dict:
     if any(MAX_VALUE_BYTES < getattr(dataset.get_item(name), "length", 0) < UNDEFINED for name in present):
         raise OverflowError("longer than any lookup table")
     tags = {name: dataset.get(name) for name in _VALUES} | {"Dataset": dataset}
+    tags["BitsStored"] = tags["BitsStored"] or tags["BitsAllocated"]
     for name in _TEXTS:  # as bytes: pydicom would stumble over what is no number
         text = dataset.get_item(name).value if name in dataset else b""
         tags[name] = text.decode("latin-1").strip("\0 ").upper() if isinstance(text, bytes) else ""
