@@ -95,6 +95,7 @@ for _syntax in LOSSLESS:
 add("DICOM whose first bytes are a TIFF's", b"II*\0" + GOOD[4:], FILM)
 add("DICOM of nothing but its mark", bytes(128) + b"DICM")
 add("DICOM of a mark and rubbish", bytes(128) + b"DICM" + np.random.default_rng(4).bytes(1000))
+add("DICOM of no stored bits", change_dicom(BitsStored=0), FILM)
 add("DICOM of minus one frames", lambda: change_dicom(NumberOfFrames=-1), FILM)
 add("DICOM without rows", change_dicom(drop=["Rows"]))
 for _tags in (
@@ -105,7 +106,6 @@ for _tags in (
     {"BitsAllocated": 32, "BitsStored": 32},
     {"BitsAllocated": 12},
     {"BitsStored": 16},
-    {"BitsStored": 0},
     {"SamplesPerPixel": 4},
     {"PhotometricInterpretation": "PINK"},
     {"Modality": "GEHEIM GISELA"},
