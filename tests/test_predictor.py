@@ -55,6 +55,11 @@ def test_the_answer_is_the_models_own_at_its_temperature(checkpoint, predictor, 
     assert (got.status, got.warnings, got.reason, got.model) == ("ok", [], None, "cnn_baseline")
 
 
+def test_a_name_cannot_break_the_line_or_steer_the_terminal(predictor):
+    got = predictor.predict(b"no film", name="Zoë\n\x1b[2J.png")
+    assert got.describe().startswith("Zoë\\n\\x1b[2J.png: rejected. ")
+
+
 def test_path_and_bytes_and_evaluation_agree(checkpoint, predictor, film_path):
     from_path = predictor.predict(film_path).probability
     assert predictor.predict(film_path.read_bytes(), name="x").probability == from_path

@@ -37,12 +37,13 @@ class Prediction:
         return asdict(self)
 
     def describe(self) -> str:
-        """The answer in a few sentences."""
+        """The answer in a few sentences; signs of the name that do not print are escaped."""
+        name = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in self.path)
         if self.status == "rejected":
-            return f"{self.path}: rejected. {self.reason}"
+            return f"{name}: rejected. {self.reason}"
         side = "at or above" if self.probability >= self.threshold else "below"
         sentences = [
-            f"{self.path}: {self.label}, P(pneumonia) = {self.probability:.3f}, {side} "
+            f"{name}: {self.label}, P(pneumonia) = {self.probability:.3f}, {side} "
             f"the threshold {self.threshold:.3f} of {self.model}."
         ]
         if self.refer:
