@@ -37,7 +37,7 @@ def predict_files(
     def answer(count: int) -> list[Prediction]:
         return predictor.answer([waiting.popleft().result() for _ in range(count)])
 
-    # Pillow decodes and ONNX Runtime computes outside Python's lock.
+    # Films are decoded and ONNX Runtime computes outside Python's lock.
     with ThreadPoolExecutor(num_readers) as pool:
         for path in paths:
             waiting.append(pool.submit(predictor.read, path))

@@ -179,7 +179,7 @@ def _decode(films: list[FilmFile], *, image_size: int, text: str) -> tuple[np.nd
         except ImageError as error:
             return error
 
-    # Threads, not processes: Pillow decodes outside Python's lock, and nothing can hang in a notebook.
+    # Threads, not processes: films are decoded outside Python's lock, and nothing can hang in a notebook.
     with ThreadPoolExecutor() as pool:
         reading = pool.map(read, range(len(films)))
         return images, list(tqdm(reading, total=len(films), desc=text, leave=False))

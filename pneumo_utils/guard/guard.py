@@ -80,7 +80,7 @@ def check_film(
 def survey_films(paths: Iterable[Path], *, folder: Path) -> dict[str, str]:
     """Warnings, or why a film is rejected or damaged, by name below a folder, for films with any."""
     films = {path.relative_to(folder).as_posix(): path for path in paths}
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside Python's lock
+    with ThreadPoolExecutor() as pool:  # films are decoded outside Python's lock
         texts = pool.map(_describe, films.values())
         return {name: text for name, text in zip(films, texts, strict=True) if text}
 
