@@ -50,7 +50,8 @@ notebooks: $(READY)
 	$(BIN)/python -m tools.store_lessons
 
 seeds: $(READY)
-	$(BIN)/python -m tools.ablation --rows cnn_baseline resnet_finetune efficientnet_lite0_finetune --keep --store
+	$(BIN)/python -m tools.ablation --store --rows efficientnet_lite0_finetune cnn_baseline cnn_distilled \
+	  resnet_finetune resnet_distilled
 
 ablation: $(READY)
 	$(BIN)/python -m tools.ablation --store

@@ -14,9 +14,11 @@ COLOUR_MAP = "viridis"  # of saliency maps: perceptually uniform, also to colour
 MAX_BYTES = 100_000_000  # the largest file that is read as an image
 REFER_ALPHA = 0.05  # the error rate, in each class, that the refer band of a checkpoint is made for
 
-STRATEGIES = ("auto", "full", "two_stage", "frozen")
+STRATEGIES = ("full", "two_stage", "frozen")
 SCHEDULES = ("cosine", "one_cycle")
 BALANCES = ("none", "weights", "sampling")
+PRESETS = ("grey", "percentile")  # grey levels as they are in the file, or as `data.grey_scale` maps them
+PRESET = "percentile"  # with which films are read unless a checkpoint says otherwise
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Augmentation:
     corner_prob: float = 0.2  # of a corner that is blanked out, where letters are burned in
     border_prob: float = 0.2  # of a frame of one grey level, as of a shutter, up to a tenth of a side wide
     equalise_prob: float = 0.0  # of an equalised histogram of grey levels
+    outside_prob: float = 0.0  # that all outside a rough lung field is of another film, before all else
 
 
 # The mean over the three colour channels of the statistics that ImageNet models were trained with
@@ -54,9 +57,14 @@ class EvalTransform:
     """The fixed way from a film to the network's input; all who answer use the checkpoint's own."""
 
     image_size: int  # height and width of the input, pixels
-    name: str = "grey"
+    name: str = "grey"  # of `PRESETS`: how the films are read
     mean: float = GREY_MEAN  # subtracted from grey levels in 0 to 1
     std: float = GREY_STD  # divides them afterwards, above 0
+
+    @property
+    def reading(self) -> dict:
+        """How its films are read: what `load_split`, `load_film` and `load_image` take by name."""
+        return {"image_size": self.image_size, "preset": self.name}
 
     def __call__(self, images):
         """A tensor, uint8 (B, H, W), to float32 (B, 1, S, S), about -2 to 2.4; S is `image_size`."""
@@ -64,7 +72,10 @@ class EvalTransform:
 
     def to_grey_levels(self, images):
         """A tensor, uint8 (B, H, W), to float32 (B, 1, S, S) in 0 to 1, resized where the size differs."""
-        levels = images.unsqueeze(1).float().div_(255)
+        return self.resize(images.unsqueeze(1).float().div_(255))
+
+    def resize(self, levels):
+        """Grey levels, a tensor (B, 1, H, W), at this size: (B, 1, S, S)."""
         size = (self.image_size, self.image_size)
         if levels.shape[-2:] != size:
             import torch.nn.functional as F
@@ -86,9 +97,9 @@ class TrainConfig:
     num_epochs: int = 10  # at most, 1 or more; early stopping may end sooner
     batch_size: int = 32  # films in one step, 2 or more (batch normalisation needs two)
     lr: float = 1e-3  # peak learning rate, above 0
-    # In `two_stage`, the rate of the lowest block over the head's, above 0 to 1; the rates of the blocks
-    # between lie on a geometric line.
-    backbone_lr_factor: float = 0.1
+    # From ImageNet weights, the rate of the lowest block over the head's, above 0 to 1; the rates of the
+    # blocks between lie on a geometric line. From random weights all rates are the same.
+    backbone_lr_factor: float = 1.0
     weight_decay: float = 0.05  # AdamW's decoupled weight decay, 0 or more
     schedule: str = "one_cycle"  # of the learning rate: "cosine", or "one_cycle" over the run
     dropout: float = 0.3  # share of the pooled features blanked in training, 0 to below 1
@@ -99,15 +110,14 @@ class TrainConfig:
     ema_decay: float = 0.99  # decay per step of the averaged weights, 0 (no averaging) to below 1
     patience: int = 6  # epochs without a better AUROC on stressed validation films before training stops
     pretrained: bool = True  # start from ImageNet weights where the model has some and they can be had
-    # "full", "two_stage" (the head first, then the backbone's blocks one by one from the top), "frozen" (head
-    # only), or "auto": two_stage with pretrained weights, else full.
-    strategy: str = "auto"
+    # "full", "two_stage" (the head first, then the backbone's blocks one by one from the top) or "frozen"
+    # (the head alone).
+    strategy: str = "full"
     head_epochs: int = 1  # of `two_stage`, in which only the head learns
-    # While only the head learns, each film's features are computed under so many draws of the augmentation,
-    # which take turns; with mixup, anew in each epoch.
-    frozen_views: int = 1
     unfreeze_epochs: int = 2  # of `two_stage`, after those of the head, over which the blocks join in
-    balance: str = "weights"  # of the classes: in the loss, by "sampling" (as many of each), or "none"
+    balance: str = "none"  # of the classes: by "weights" in the loss, "sampling" (as many of each), or "none"
+    # How much a teacher's probability counts beside the label, 0 to 1, in a training that has a teacher.
+    teacher_share: float = 0.8
     seed: int = 0  # of the weights, the order of films and the augmentation
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -122,8 +132,9 @@ class TrainConfig:
         expect(0 <= self.mixup < float("inf"), "mixup", self.mixup, "0 or more")
         expect(0 <= self.label_smoothing < 0.5, "label_smoothing", self.label_smoothing, "0 to below 0.5")
         expect(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 to below 1")
+        expect(0 <= self.teacher_share <= 1, "teacher_share", self.teacher_share, "0 to 1")
         expect(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
-        for name in ("patience", "head_epochs", "frozen_views", "unfreeze_epochs"):
+        for name in ("patience", "head_epochs", "unfreeze_epochs"):
             expect(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         for name, known in (("strategy", STRATEGIES), ("balance", BALANCES), ("schedule", SCHEDULES)):
             expect(getattr(self, name) in known, name, getattr(self, name), " or ".join(known))
@@ -131,6 +142,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict) -> "TrainConfig":
         """The inverse of `asdict`; a UsageError where a key is unknown or a value is out of range."""
+        values = {name: value for name, value in values.items() if name != "frozen_views"}  # always 1
         unknown = set(values) - {f.name for f in fields(cls)}
         expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})

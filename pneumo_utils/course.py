@@ -85,10 +85,7 @@ def _write_html(notebook, path: Path) -> None:
 
 
 def run_course() -> dict[Path, float]:
-    """Runs all lessons, prints the results and returns how long each took, seconds, by its copy in `build`.
-
-    Raises PneumoError if a lesson fails, or there are none.
-    """
+    """Runs all lessons and prints the results; returns how long each took, seconds, by its copy."""
     folders, times_s = default_folders(), {}
     require_writable(folders.build, folders.checkpoints, folders.plots)
     for path in list_lessons(folders):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO
 
 from pneumo_utils.config import is_fast
 from pneumo_utils.errors import PneumoError
@@ -41,7 +42,7 @@ def make_accelerator():
     if torch.cuda.is_available():
         settings = {"mixed_precision": "bf16" if torch.cuda.is_bf16_supported() else "fp16"}
     else:
-        settings = {"mixed_precision": "no", "cpu": is_launched}
+        settings = {"cpu": is_launched}  # single, unless ACCELERATE_MIXED_PRECISION says bf16
     # In a run of several processes some parts of a network may stand still.
     several = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(**settings, kwargs_handlers=[several])
@@ -90,17 +91,18 @@ def name_what_to_lower(train: Callable) -> Callable:
     return train_in_memory
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Writes a file under a temporary name, flushes it to the disk and renames it: it is always whole.
 
-    Its folder is made if absent. `write` writes to the path that it is given, `<name>.<process id>.tmp` in
-    the same folder. Where that fails with an OSError, as on a full disk, nothing is left behind.
+    Its folder is made if absent. `write` writes to the open file that it is given, `<name>.<process id>.tmp`
+    in the same folder. Where that fails with an OSError, as on a full disk, nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
             os.fsync(file.fileno())  # else the name may reach the disk before the content
         os.replace(temporary, path)
     finally:
@@ -152,15 +154,10 @@ def show_banner(data: str) -> None:
 
 
 def show_source(thing) -> None:
-    """Prints the source of a function or class of the package; in a notebook it is shown with colours."""
-    from IPython import get_ipython
+    """Shows the source of a function or class of the package in a notebook."""
     from IPython.display import Code, display
 
-    source = inspect.getsource(thing).rstrip()
-    if get_ipython() is None:
-        print(source)
-    else:
-        display(Code(source, language="python"))
+    display(Code(inspect.getsource(thing).rstrip(), language="python"))
 
 
 class Silence:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from pneumo_utils.config import Folders
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
@@ -16,8 +17,9 @@ from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import get_figures, load_records, load_stored_records, summarise
 from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.training.recipes import RECIPES
-from tools import ablation
+from tools import ablation, candidates
 from tools.ablation import ABLATION, find_row, format_summary, gather_records, run_ablation
+from tools.candidates import Candidate
 
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
 FILES = ["plain-seed0.json", "plain-seed1.json", "blended-seed0.json", "blended-seed1.json"]
@@ -39,14 +41,15 @@ def rows(monkeypatch, tiny_config, films):
 
 
 def use_rows(monkeypatch, rows, films):
-    monkeypatch.setattr(ablation, "RECIPES", {"plain": rows["plain"]})
-    monkeypatch.setattr(ablation, "ABLATION", {"blended": rows["blended"]})
-    monkeypatch.setattr(ablation, "load_split", lambda choice, split, *, image_size: films[split])
+    monkeypatch.setattr(ablation, "CANDIDATES", {"plain": Candidate(rows["plain"])})
+    monkeypatch.setattr(ablation, "ABLATION", {"blended": Candidate(rows["blended"])})
+    for module in (ablation, candidates):
+        monkeypatch.setattr(module, "load_split", lambda choice, split, **reading: films[split])
 
 
 @pytest.fixture(scope="module")
 def finished(tiny_config, films, tmp_path_factory):
-    """A folder with four runs and another with their checkpoints."""
+    """The folders of four runs and their checkpoints."""
     root = tmp_path_factory.mktemp("finished")
     config = replace(tiny_config, num_epochs=1)
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -55,41 +58,41 @@ def finished(tiny_config, films, tmp_path_factory):
             ["plain", "blended"],
             [0, 1],
             choice=CHOICE,
-            folder=root / "runs",
-            keep=lambda row, seed: root / "kept" / f"{row}{seed}.pth",
+            folders=Folders(root),
             say=lambda text: None,
         )
-    return root
+    return Folders(root)
 
 
 @pytest.fixture
-def runs(finished, tmp_path):
-    """A copy of the four runs that a test may spoil."""
-    return shutil.copytree(finished / "runs", tmp_path / "runs")
+def copied(finished, tmp_path):
+    """A copy of the four runs, without their checkpoints, that a test may spoil."""
+    shutil.copytree(finished.build, tmp_path / "copy" / "build")
+    return Folders(tmp_path / "copy")
 
 
 @pytest.fixture
 def trained(monkeypatch):
     """Notes the row's mixup and the seed of each training."""
-    done, fit = [], ablation.fit
+    done, fit = [], candidates.fit
 
     def note(config, *arguments, **settings):
         done.append((config.mixup, config.seed))
         return fit(config, *arguments, **settings)
 
-    monkeypatch.setattr(ablation, "fit", note)
+    monkeypatch.setattr(candidates, "fit", note)
     return done
 
 
 def test_each_row_and_seed_leaves_one_file_and_one_checkpoint(finished):
-    assert sorted(path.name for path in (finished / "runs").iterdir()) == sorted(FILES)
-    kept = sorted(path.name for path in (finished / "kept").glob("*.pth"))
-    assert kept == ["blended0.pth", "blended1.pth", "plain0.pth", "plain1.pth"]
+    assert sorted(path.name for path in (finished.build / "ablation").iterdir()) == sorted(FILES)
+    kept = sorted(path.name for path in (finished.checkpoints / "seeds").glob("*.pth"))
+    assert kept == [file.replace("json", "pth") for file in sorted(FILES)]
 
 
 def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
-    record = json.loads((finished / "runs" / "blended-seed1.json").read_text())
-    checkpoint = load_checkpoint(finished / "kept" / "blended1.pth")
+    record = json.loads((finished.build / "ablation" / "blended-seed1.json").read_text())
+    checkpoint = load_checkpoint(finished.seed_checkpoint("blended", 1))
     assert (record["row"], record["seed"], record["data"]) == ("blended", 1, "synthetic")
     assert record["config"]["mixup"] == 0.4 and record["config"]["seed"] == 1
     assert record["val"] == checkpoint.val_metrics and record["chosen_on"] == "val"
@@ -99,54 +102,56 @@ def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
     assert record["num_parameters"] == sum(p.numel() for p in checkpoint.build_model().parameters())
 
 
-def test_what_is_finished_is_not_trained_again(rows, runs, monkeypatch):
-    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+def test_what_is_finished_is_not_trained_again(rows, copied, monkeypatch):
+    runs = copied.build / "ablation"
+    monkeypatch.setattr(candidates, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     before, said = {path: path.read_bytes() for path in runs.iterdir()}, []
-    run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=said.append)
+    run_ablation(list(rows), [0, 1], choice=CHOICE, folders=copied, say=said.append)
     # Seed after seed, so that a table that is cut short has whole seeds.
     order = ["plain-seed0", "blended-seed0", "plain-seed1", "blended-seed1"]
     assert said == [f"{name}.json is there already." for name in order]
     assert {path: path.read_bytes() for path in runs.iterdir()} == before
 
 
-def test_only_what_is_missing_is_trained(rows, runs, trained, finished):
+def test_only_what_is_missing_is_trained(rows, copied, trained, finished):
+    runs = copied.build / "ablation"
     (runs / "blended-seed0.json").unlink()
-    run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=lambda text: None)
+    run_ablation(list(rows), [0, 1], choice=CHOICE, folders=copied, say=lambda text: None)
     assert trained == [(0.4, 0)]
-    old, new = (
-        json.loads((folder / "blended-seed0.json").read_text()) for folder in (finished / "runs", runs)
-    )
+    folders = (finished.build / "ablation", runs)
+    old, new = (json.loads((folder / "blended-seed0.json").read_text()) for folder in folders)
     assert new["val"] == old["val"] and new["test"]["auroc"] == old["test"]["auroc"]
     assert not list(runs.glob("*.tmp"))
 
 
-def test_a_row_whose_configuration_changed_is_trained_again(rows, runs, trained, monkeypatch):
-    monkeypatch.setattr(ablation, "ABLATION", {"blended": replace(rows["blended"], lr=2e-3)})
-    run_ablation(list(rows), [0, 1], choice=CHOICE, folder=runs, say=lambda text: None)
+def test_a_row_whose_configuration_changed_is_trained_again(rows, copied, trained, monkeypatch):
+    monkeypatch.setattr(ablation, "ABLATION", {"blended": Candidate(replace(rows["blended"], lr=2e-3))})
+    run_ablation(list(rows), [0, 1], choice=CHOICE, folders=copied, say=lambda text: None)
     assert trained == [(0.4, 0), (0.4, 1)]
-    assert json.loads((runs / "blended-seed1.json").read_text())["config"]["lr"] == 2e-3
+    assert json.loads((copied.build / "ablation" / "blended-seed1.json").read_text())["config"]["lr"] == 2e-3
 
 
-def test_runs_on_other_data_are_trained_again(rows, runs, trained):
+def test_runs_on_other_data_are_trained_again(rows, copied, trained):
     other = replace(CHOICE, source="chestxray2017")
-    run_ablation(["plain"], [1], choice=other, folder=runs, say=lambda text: None)
+    run_ablation(["plain"], [1], choice=other, folders=copied, say=lambda text: None)
     assert trained == [(0.0, 1)]
-    assert json.loads((runs / "plain-seed1.json").read_text())["data"] == "chestxray2017"
+    assert json.loads((copied.build / "ablation" / "plain-seed1.json").read_text())["data"] == "chestxray2017"
 
 
 def test_an_unknown_row_is_refused_before_anything_is_trained(rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(ablation, "fit", lambda *arguments, **settings: pytest.fail("trained"))
+    monkeypatch.setattr(candidates, "fit", lambda *arguments, **settings: pytest.fail("trained"))
     with pytest.raises(UsageError, match="no row 'grey'; expected one of plain, blended"):
-        run_ablation(["plain", "grey"], [0], choice=CHOICE, folder=tmp_path)
+        run_ablation(["plain", "grey"], [0], choice=CHOICE, folders=Folders(tmp_path))
 
 
 def test_a_row_is_a_recipe_or_a_line_of_the_ablation():
-    assert find_row("resnet_finetune") == RECIPES["resnet_finetune"]
+    assert find_row("resnet_finetune").config == RECIPES["resnet_finetune"]
     assert find_row("cnn_64_mixup") == ABLATION["cnn_64_mixup"]
     assert not set(RECIPES) & set(ABLATION)
 
 
-def test_the_runs_of_a_folder_go_into_one_file_in_the_rows_order(rows, runs, tmp_path):
+def test_the_runs_of_a_folder_go_into_one_file_in_the_rows_order(rows, copied, tmp_path):
+    runs = copied.build / "ablation"
     # Neither the alphabet's order (blended first) nor that of the digits (10 before 2).
     for seed in (10, 2):
         record = json.loads((runs / "plain-seed0.json").read_text()) | {"seed": seed}
@@ -177,7 +182,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content):
 def test_the_command_leaves_runs_checkpoints_and_the_table_and_repeats_nothing(
     folders, rows, trained, capsys
 ):
-    words = "--rows plain blended --seeds 0 1 --keep --store --data synthetic"
+    words = "--rows plain blended --seeds 0 1 --store --data synthetic"
     assert ablation.main(words.split()) == 0
     assert trained == [(0.0, 0), (0.4, 0), (0.0, 1), (0.4, 1)]
     table = capsys.readouterr().out
@@ -293,7 +298,7 @@ CHANGES = {
     "cnn_64_balanced_sampling": {"balance": "sampling"},
     "cnn_64_no_balance": {"balance": "none"},
     "lite0_64_frozen": {"strategy": "frozen"},
-    "lite0_64_two_stage": {"strategy": "two_stage"},
+    "lite0_64_two_stage": {"strategy": "two_stage", "backbone_lr_factor": 0.1},
     "lite0_64_full": {},
     "lite0_64_random_frozen": {"strategy": "frozen", "pretrained": False},
     "lite0_64_random_two_stage": {"strategy": "two_stage", "pretrained": False},
@@ -304,14 +309,16 @@ CHANGES = {
 @pytest.mark.parametrize("name", ABLATION)
 def test_a_row_differs_from_its_base_only_in_what_its_name_says(name):
     base = ABLATION["lite0_64_full" if name.startswith("lite0") else "cnn_64"]
-    assert list_changes(base, ABLATION[name]) == CHANGES[name]
+    assert list_changes(base.config, ABLATION[name].config) == CHANGES[name]
 
 
 def test_the_bases_are_the_recipes_made_small():
     for base, recipe in (("cnn_64", "cnn_baseline"), ("lite0_64_full", "efficientnet_lite0_finetune")):
-        changes = list_changes(RECIPES[recipe], ABLATION[base])
-        assert set(changes) <= {"image_size", "num_epochs"} and ABLATION[base].image_size == 64
-    assert ABLATION["lite0_64_full"].strategy == "full" and ABLATION["lite0_64_full"].pretrained
+        changes = list_changes(RECIPES[recipe], ABLATION[base].config)
+        assert set(changes) <= {"image_size", "num_epochs", "balance", "outside_prob"}
+        assert ABLATION[base].config.image_size == 64 and ABLATION[base].preset == "grey"
+    lite0 = ABLATION["lite0_64_full"].config
+    assert lite0.strategy == "full" and lite0.pretrained
 
 
 def test_the_stored_runs_are_ones_own_or_those_of_the_repository(folders):

@@ -73,7 +73,7 @@ def test_one_class_only_is_a_finding_and_no_figure_is_made_up(tmp_path):
     assert summary["classes"]["PNEUMONIA"]["width"] is None
     scores = summary["shortcuts"]["scores"]
     assert all(score["auroc"] is None and score["reason"] for score in scores.values())
-    assert "3 patients of class NORMAL and 0 of class PNEUMONIA" in scores["whole film"]["reason"]
+    assert "3 patients of NORMAL and 0 of PNEUMONIA" in scores["whole film"]["reason"]
 
 
 def test_patients_are_compared_under_both_keys(tmp_path):

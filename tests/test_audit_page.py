@@ -73,7 +73,7 @@ def test_the_page_is_whole_and_needs_nothing_from_outside(audit):
     table, summary, findings = audit
     page = build_page(summary, findings, table)
     outline = Outline(page)
-    assert outline.open == [] and outline.tags.count("section") == 8
+    assert outline.open == [] and outline.tags.count("section") == 9
     assert outline.addresses and all(a.startswith("data:image/") for a in outline.addresses)
     assert sum(a.startswith("data:image/png;base64,") for a in outline.addresses) == 4  # the charts
     assert not re.search(r"https?://|@import|url\(", page)

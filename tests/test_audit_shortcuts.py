@@ -15,11 +15,13 @@ from pneumo_utils.audit.facts import read_facts
 from pneumo_utils.audit.findings import rate_auroc
 from pneumo_utils.audit.shortcuts import (
     compute_shortcut,
+    compute_split_shift,
     describe_shortcuts,
+    describe_split_shift,
     make_features,
     make_patient_groups,
 )
-from pneumo_utils.evaluation.saliency import make_lung_mask
+from pneumo_utils.data.augmentation import make_lung_mask
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 
@@ -138,12 +140,12 @@ def test_few_patients_are_not_enough_however_many_films_they_have():
     labels = np.repeat([0, 1], 50)
     score = compute_shortcut(np.arange(100.0)[:, None], labels, np.repeat(np.arange(20), 5) // 2 * 2)
     assert score["auroc"] is None and score["interval"] is None
-    assert "5 patients of class NORMAL and 5 of class PNEUMONIA; 10 of each" in score["reason"]
+    assert "5 patients of NORMAL and 5 of PNEUMONIA; 10 of each" in score["reason"]
 
 
 def test_no_facts_at_all_are_undefined():
     score = compute_shortcut(np.zeros((40, 0)), np.repeat([0, 1], 20), np.arange(40))
-    assert score["auroc"] is None and "None of these facts differs" in score["reason"]
+    assert score["auroc"] is None and "It is the same for all films" in score["reason"]
 
 
 def test_features_hold_the_files_own_values(tmp_path):
@@ -176,3 +178,68 @@ def test_findings_rank_a_shortcut_by_how_much_it_tells(tmp_path):
     levels, words = zip(*map(rate_auroc, (0.3, 0.6, 0.75, 0.9)), strict=True)
     assert levels == ("fine", "look", "serious", "serious")
     assert [word.split()[1] for word in words] == ["hardly", "something", "much", "gives"]
+
+
+def write_splits(root, *, paler=0, count=12):
+    """Train and test of both classes, one patient a film; NORMAL films of test are paler by grey levels."""
+    for number, split in enumerate(("train", "test")):
+        for label, name in enumerate(CLASSES):
+            for i in range(count):
+                film = make_blobs(1000 * number + 100 * label + i) // 2
+                write(root, f"{split}/{name}/{i}.png", film + np.uint8(paler * number * (1 - label)))
+    return read_facts(root)
+
+
+def test_what_tells_the_split_is_found_in_the_class_that_differs(tmp_path):
+    table = write_splits(tmp_path, paler=60)
+    rows = describe_split_shift(table.readable)
+    assert [(row["facts"], row["films"]) for row in rows] == [
+        (kind, part)
+        for kind in ("size and tones", "8 x 8 pixels", "ImageNet features")
+        for part in ("all films", "NORMAL", "PNEUMONIA")
+    ]
+    aurocs = {row["films"]: row["auroc"] for row in rows if row["facts"] == "8 x 8 pixels"}
+    assert aurocs["NORMAL"] > 0.95 and aurocs["PNEUMONIA"] < 0.8
+    title = "How well train is told from test: AUROC 1.00 by 8 x 8 pixels, NORMAL; one origin gives 0.50."
+    assert title in titles(summarise(table), "serious")
+    assert describe_split_shift(table.readable[table.readable["split"] == "train"]) == []
+
+
+def test_the_split_shift_is_the_auroc_of_scikit_learn_beside_that_of_permuted_labels():
+    rng = np.random.default_rng(0)
+    patients = np.repeat([f"child {i}" for i in range(150)], 2)
+    is_test = np.repeat(np.arange(150) >= 100, 2)
+    features = rng.normal(is_test * 1.0)[:, None] + rng.normal(size=(300, 1)) * [0, 0.1, 0.2]
+    score = compute_split_shift(features, is_test, patients)
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01))
+    groups, folds = (
+        np.unique(patients, return_inverse=True)[1],
+        StratifiedGroupKFold(5, shuffle=True, random_state=0),
+    )
+    probs = cross_val_predict(model, features, is_test, groups=groups, cv=folds, method="predict_proba")[:, 1]
+    assert score["auroc"] == pytest.approx(roc_auc_score(is_test, probs), abs=1e-3)
+    assert score["interval"][0] < score["auroc"] < score["interval"][1]
+    assert score["permuted"] == pytest.approx(0.5, abs=0.08)
+
+
+def test_patients_that_can_be_told_apart_do_not_raise_the_permuted_figure():
+    """Films of a patient are nearly equal: were they in two folds, any deal of patients could be learnt."""
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(60), 5)
+    features = rng.normal(size=(60, 100))[patients] + 0.01 * rng.normal(size=(300, 100))
+    is_test = patients % 2 == 0
+    assert compute_split_shift(features, is_test, patients)["permuted"] < 0.65
+    dealt = rng.permutation(60)[patients] % 2
+    assert compute_shortcut(features, dealt, np.arange(300), penalty=0.01)["auroc"] > 0.8
+
+
+def test_a_split_of_few_patients_is_undefined():
+    score = compute_split_shift(np.arange(40.0)[:, None], np.arange(40) < 5, np.arange(40))
+    assert (score["auroc"], score["interval"], score["permuted"]) == (None, None, None)
+    assert score["reason"] == "There are 35 patients of train and 5 of test; 10 of each are needed."
+
+
+def test_features_of_a_network_stand_beside_the_pixels(tmp_path):
+    rows = describe_split_shift(write_splits(tmp_path, paler=60).readable)
+    aurocs = {row["films"]: row["auroc"] for row in rows if row["facts"] == "ImageNet features"}
+    assert aurocs["NORMAL"] > 0.8 and aurocs["PNEUMONIA"] < 0.8

@@ -9,7 +9,7 @@ from conftest import STILL
 from PIL import Image, ImageOps
 
 from pneumo_utils.config import Augmentation
-from pneumo_utils.data.augmentation import augment_films
+from pneumo_utils.data.augmentation import augment_films, make_lung_mask
 
 
 @pytest.fixture
@@ -38,9 +38,22 @@ def test_each_film_has_a_draw_of_its_own(levels):
     assert all(not torch.equal(got[i], got[j]) for i in range(8) for j in range(i))
 
 
+def test_the_outside_is_that_of_the_next_film_and_the_lungs_stay():
+    films = torch.rand(4, 1, 32, 32, generator=make_draws())
+    swapped = augment_films(films, replace(STILL, outside_prob=1.0), generator=make_draws())
+    lungs = torch.from_numpy(make_lung_mask(32))
+    for place in range(4):
+        expected = torch.where(lungs, films[place], films[(place + 1) % 4])
+        assert torch.allclose(swapped[place], expected, atol=2e-4)  # tones stop at 1e-4
+    some = augment_films(films.repeat(64, 1, 1, 1), replace(STILL, outside_prob=0.5), generator=make_draws())
+    changed = (some - films.repeat(64, 1, 1, 1)).abs().amax((1, 2, 3)) > 1e-3
+    assert 0.4 < changed.float().mean() < 0.6
+
+
 @pytest.mark.parametrize("name", list(Augmentation.__dataclass_fields__))
 def test_every_setting_has_an_effect_and_stays_in_range(levels, name):
     ranges = replace(STILL, **{name: 1.0})
+    levels[::2] = levels[::2].flip(-1)  # neighbours differ
     got = augment_films(levels, ranges, generator=make_draws())
     assert not torch.allclose(got, levels, atol=1e-3)
     assert got.min() >= 0 and got.max() <= 1 and got.shape == levels.shape

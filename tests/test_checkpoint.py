@@ -136,9 +136,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path, monkeypatch, checkpoint, co
         ({"temperature": float("nan")}, "out of range"),
         ({"num_members": 0}, "number of members"),
         ({"num_members": 10**9}, "number of members"),
-        ({"num_members": 2}, "the weights lack"),
+        ({"num_members": 2}, "the weights do not fit: Missing key"),
         ({"class_names": ("SICK", "WELL")}, "SICK"),
-        ({"state": {}}, r"the weights lack .* and \d+ more"),
+        ({"state": {}}, "the weights do not fit: Missing key"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(tmp_path, checkpoint, change, reason):
@@ -161,8 +161,8 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, checkpoint, bad):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda state: state.pop("head.weight"), "the weights lack head.weight"),
-        (lambda state: state.update(more=torch.zeros(1)), "the weights have, unlike the model, more"),
+        (lambda state: state.pop("head.weight"), 'Missing key.*"head.weight"'),
+        (lambda state: state.update(more=torch.zeros(1)), 'Unexpected key.*"more"'),
         (
             lambda state: state.update({"head.weight": torch.zeros(3, 5)}),
             "size mismatch for head",
@@ -209,14 +209,10 @@ def test_averaged_weights_are_read_without_their_count(tmp_path, checkpoint):
     assert load_checkpoint(path, say=lambda text: None).state.keys() == checkpoint.state.keys()
 
 
-def test_a_long_list_of_weights_is_cut_and_the_rest_counted(checkpoint):
-    model, state = checkpoint.build_model(), checkpoint.state
-    floats = [name for name in state if not name.endswith("num_batches_tracked")]
-    with pytest.raises(ValueError) as caught:
-        load_weights(model, {})
-    assert str(caught.value) == f"the weights lack {next(iter(state))} and {len(floats) - 1} more"
-    with pytest.raises(ValueError, match=rf"do not fit: size mismatch .* and {len(floats) - 1} more$"):
-        load_weights(model, {name: torch.zeros(1, 2, 3) for name in floats})
+def test_a_long_list_of_weights_is_cut(checkpoint):
+    with pytest.raises(ValueError, match=f'Missing key.*"{next(iter(checkpoint.state))}"') as caught:
+        load_weights(checkpoint.build_model(), {})
+    assert len(str(caught.value)) < 160
 
 
 def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path, checkpoint):

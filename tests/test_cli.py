@@ -17,6 +17,7 @@ from PIL import Image
 from pneumo_utils import cli
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
+from pneumo_utils.models.registry import MODELS
 from pneumo_utils.training.recipes import make_config
 from tools.ship import save_shipped
 
@@ -216,7 +217,7 @@ def test_a_bad_request_gets_one_sentence_and_an_exit_code(home, pneumo, words, c
 def test_the_process_ends_with_the_exit_code_and_no_traceback(tmp_path):
     done = run_pneumo("train", "--model", "vgg", cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
-    known = "cnn_baseline, resnet_finetune, efficientnet_lite0_finetune, or timm_NAME"
+    known = f"{', '.join(MODELS)}, or timm_NAME"
     assert done.stderr == f"pneumo: The model is 'vgg'; expected one of {known}.\n"
 
 
@@ -275,7 +276,7 @@ def test_help_names_what_a_user_needs_and_needs_no_torch():
         ("--mixup 0.25 --balance sampling", {"mixup": 0.25, "balance": "sampling"}),
         ("--batch-size 8 --lr 0.5 --seed 3", {"batch_size": 8, "lr": 0.5, "seed": 3}),
         ("--image-size 48", {"image_size": 48}),
-        ("", {"pretrained": True, "mixup": 0.0, "balance": "weights", "strategy": "auto", "seed": 0}),
+        ("", {"pretrained": True, "mixup": 0.0, "balance": "none", "strategy": "full", "seed": 0}),
     ],
 )
 @pytest.mark.parametrize("command", ["train", "lr"])

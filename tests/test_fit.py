@@ -257,19 +257,19 @@ def test_training_stops_early(phantoms, tiny_config, monkeypatch):
 
 def test_missing_imagenet_weights_are_said_and_recorded(phantoms, tiny_config):
     said = []
-    config = replace(tiny_config, model="resnet_finetune")
+    config = replace(tiny_config, model="resnet_finetune", backbone_lr_factor=0.1)
     _, settled, pretrained = prepare_model(config, say=said.append)
     assert said == [RANDOM_WEIGHTS_SENTENCE]
-    assert (settled.strategy, pretrained) == ("full", False)
+    assert (settled.backbone_lr_factor, pretrained) == (1.0, False)  # nothing is there to be kept
 
 
-def test_given_weights_start_two_stage_training(tmp_path, tiny_config):
+def test_given_weights_are_those_of_the_backbone_at_the_start(tmp_path, tiny_config):
     state = {name: v for name, v in build_model("resnet_finetune").backbone.state_dict().items()}
     state["conv1.weight"] = torch.randn(64, 3, 7, 7)
     torch.save(state, tmp_path / "w.pth")
     config = replace(tiny_config, model="resnet_finetune")
     model, settled, pretrained = prepare_model(config, weights_path=tmp_path / "w.pth", say=print)
-    assert (settled.strategy, pretrained) == ("two_stage", True)
+    assert (settled, pretrained) == (config, True)
     assert torch.allclose(model.backbone.conv1.weight, state["conv1.weight"].sum(1, keepdim=True))
 
 
@@ -285,13 +285,13 @@ def test_a_random_start_asks_for_no_weights_and_says_nothing(tiny_config, monkey
     monkeypatch.setattr(ResnetFinetune, "fetch_imagenet_state", lambda self: pytest.fail("fetched"))
     config = replace(tiny_config, model="resnet_finetune", pretrained=False)
     _, settled, pretrained = prepare_model(config, say=pytest.fail)
-    assert settled == replace(config, strategy="full") and pretrained is False
+    assert settled == config and pretrained is False
 
 
 def test_efficientnet_starts_from_the_weights_of_its_package(tiny_config):
     config = replace(tiny_config, model="efficientnet_lite0_finetune")
     model, settled, pretrained = prepare_model(config, say=pytest.fail)
-    assert (settled.strategy, pretrained) == ("two_stage", True)
+    assert (settled.strategy, pretrained) == ("full", True)
     published = model.fetch_imagenet_state()
     assert torch.equal(model.backbone.conv_head.weight, published["conv_head.weight"])
 

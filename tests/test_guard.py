@@ -8,20 +8,29 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from pneumo_utils.data.grey_scale import cut_frame
 from pneumo_utils.data.images import load_image
-from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import ImageError
-from pneumo_utils.guard.guard import DOUBT, KINDS, SENTENCES, check_film, survey_films
+from pneumo_utils.guard.guard import DOUBT, FEWEST_LEVELS, KINDS, SENTENCES, check_film, survey_films
 from tools.teach_guard.judge import judge_film
-from tools.teach_guard.pictures import SEEN_DRAWINGS, SEEN_FAULTS, UNSEEN_DRAWINGS, add_noise
+from tools.teach_guard.pictures import (
+    SEEN_DRAWINGS,
+    SEEN_FAULTS,
+    UNSEEN_DRAWINGS,
+    add_noise,
+    expose_badly,
+    put_on_page,
+)
 
 ORIGINALS = Path(__file__).parents[2] / "shared/data/chest_xray_original_sample"
+ELSEWHERE = ORIGINALS.parent / "frontal_elsewhere"
 needs_films = pytest.mark.skipif(not ORIGINALS.is_dir(), reason="the sample of original films is not here")
 
 
 def make_film(height=400, width=500, low=40, high=215):
-    """uint8 (H, W) with every level from low to high about equally often."""
-    return np.linspace(low, high, height * width).reshape(height, width).round().astype(np.uint8)
+    """uint8 (H, W) with every level from low to high about equally often, in no order."""
+    levels = np.linspace(low, high, height * width).round().astype(np.uint8)
+    return np.random.default_rng(0).permutation(levels).reshape(height, width)
 
 
 def check_phantom(film):
@@ -65,9 +74,9 @@ def test_aspect(shape, aspect):
 @pytest.mark.parametrize(("level", "name"), [(0, "black"), (10, "black"), (245, "white"), (255, "white")])
 def test_mostly_black_or_white(level, name):
     film = make_film()
-    film[np.arange(400) // 10 % 2 == 1] = level  # exactly half of the rows: not yet "mostly"
+    film[10:210] = level  # exactly half of the rows: not yet "mostly"
     assert check_phantom(film) == []
-    film[np.arange(400) // 10 % 4 > 0] = level
+    film[10:310] = level
     (warning,) = check_phantom(film)
     assert f"75% {name}" in warning
 
@@ -75,7 +84,7 @@ def test_mostly_black_or_white(level, name):
 @pytest.mark.parametrize("level", [11, 244])
 def test_half_dark_greys_are_not_black_and_light_ones_not_white(level):
     film = make_film()
-    film[np.arange(400) // 10 % 4 > 0] = level
+    film[10:310] = level
     assert check_phantom(film) == []
 
 
@@ -104,53 +113,44 @@ def test_blank_limit(step, is_blank):
         assert "span 10 of 255" in check_phantom(film)[0]
 
 
-@pytest.mark.parametrize(("high", "is_pale"), [(184, True), (185, False)])
+@pytest.mark.parametrize(("high", "is_pale"), [(99 + FEWEST_LEVELS, True), (100 + FEWEST_LEVELS, False)])
 def test_a_pale_film_is_warned_of(high, is_pale):
     film = np.full((400, 500), 100, np.uint8)
     film[np.arange(400) // 10 % 2 == 0] = high
     warnings = check_phantom(film)
-    assert len(warnings) == is_pale and (not is_pale or "span 84 of 255" in warnings[0])
+    assert len(warnings) == is_pale and (not is_pale or f"span {FEWEST_LEVELS - 1} of 255" in warnings[0])
 
 
 FRAMES = {
     "a frame": ((30, 30), (30, 30)),
     "one side": ((0, 0), (40, 0)),
-    "top and bottom": ((40, 40), (0, 0)),
-    "a wide canvas": ((0, 0), (250, 250)),
-    "a high page": ((200, 200), (0, 0)),
+    "a wide canvas": ((0, 0), (700, 100)),
+    "a high page": ((500, 300), (0, 0)),
 }
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 @pytest.mark.parametrize("frame", FRAMES)
-def test_a_border_of_one_level_is_warned_of(frame, level):
-    film = np.pad(make_phantoms(8, image_size=400, seed=3).images[0], FRAMES[frame], constant_values=level)
-    noisy = np.clip(film.astype(int) + np.random.default_rng(0).integers(-3, 4, film.shape), 0, 255)
-    share = max(max(widths) / side for widths, side in zip(FRAMES[frame], film.shape, strict=True))
-    for image in (film, noisy.astype(np.uint8)):
-        warnings = [text for text in check_phantom(image) if "border of one grey level" in text]
-        assert len(warnings) == 1 and abs(int(warnings[0].split("%")[0].split()[-1]) - 100 * share) <= 3
-
-
-def test_a_narrow_border_and_dark_air_beside_the_body_are_no_frame():
-    film = make_film()
-    film[:19] = 0  # 19 of 400 rows are 4.75 %
-    assert check_phantom(film) == []
-    rows, columns = np.mgrid[:400, :500]
-    film = np.where((columns - 250) ** 2 / 200**2 + (rows - 200) ** 2 / 200**2 < 1, make_film(), 0)
-    assert (film[:, :30] == 0).all()  # 6 % of the width, and the body's edge is round
-    assert check_phantom(film.astype(np.uint8)) == []
+def test_a_frame_changes_nothing_that_is_said(frame, level):
+    for film in (make_film(100, 120), make_film(400, 500, low=100, high=100 + FEWEST_LEVELS // 2)):
+        framed = np.pad(film, FRAMES[frame], constant_values=level)
+        assert check_phantom(framed) == check_phantom(film) != []
+        whole = tuple(4 * side for side in framed.shape)  # it was decoded at a quarter
+        assert check_film(framed, size=whole, is_phantom=True) == check_film(
+            film, size=tuple(4 * side for side in film.shape), is_phantom=True
+        )
 
 
 @needs_films
-def test_few_ordinary_films_seem_to_have_a_border(originals):
-    with_border = [film for film in originals if "border" in " ".join(check_phantom(film))]
-    assert len(with_border) <= 6, len(with_border)
+def test_a_film_on_a_page_is_judged_as_the_film(originals):
+    for film in originals[::12]:
+        page = np.pad(film, ((film.shape[0] // 2, 0), (9, film.shape[1])), constant_values=255)
+        assert judge_film(page) == judge_film(np.ascontiguousarray(cut_frame(film)))
 
 
 def test_several_warnings_keep_their_order():
     film = make_film(100, 600)
-    film[np.arange(100) % 5 > 0] = 0
+    film[10:90] = 0
     small, aspect, black = check_phantom(film)
     assert "600 x 100" in small and "6.00 times" in aspect and "80% black" in black
     assert all(warning.endswith(".") for warning in (small, aspect, black))
@@ -207,6 +207,14 @@ def test_real_films_pass(originals):
     assert verdicts.count("accepted") >= 114
 
 
+@pytest.mark.skipif(not ELSEWHERE.is_dir(), reason="the films of another hospital are not here")
+def test_bedside_films_of_another_hospital_are_not_rejected():
+    verdicts = [judge_film(load_image(path))[0] for path in sorted(ELSEWHERE.glob("*.jpeg"))[::3]]
+    assert len(verdicts) == 221
+    assert verdicts.count("rejected") <= 4  # 98 % let through
+    assert verdicts.count("warned") <= 22
+
+
 @needs_films
 def test_a_film_passes_stretched_mirrored_and_in_other_tones(originals):
     for change in (
@@ -228,7 +236,7 @@ def test_spoilt_films_are_caught_and_named(fault, squares):
     answers = [judge_film(film) for film in films[:, 0].mul(255).byte().numpy()]
     assert sum(verdict != "accepted" for verdict, _ in answers) >= 114  # 95 %
     fitting = {SENTENCES[SEEN_FAULTS[fault]]}
-    if fault is add_noise:  # hardly a chest is left in it, so either is true
+    if fault in (add_noise, expose_badly, put_on_page):  # hardly a chest is left in it, so either is true
         fitting.add(SENTENCES["other"])
     assert sum(any(sentence in text for sentence in fitting) for _, text in answers) >= 114
 

@@ -29,7 +29,7 @@ LESSONS = (
 FOUND = tuple(sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
 ON_COLAB = {"torch", "torchvision", "numpy", "scikit-learn", "pillow", "matplotlib", "seaborn", "tqdm"}
 ON_COLAB |= {"accelerate", "safetensors", "scipy", "statsmodels", "requests", "jupyterlab", "ipywidgets"}
-ON_COLAB |= {"jinja2", "pandas", "tifffile", "filelock"}
+ON_COLAB |= {"jinja2", "pandas", "tifffile", "filelock", "timm"}
 """What Colab has, or in place of JupyterLab is."""
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt|opt|var|usr|content)/|(?<!\w)[A-Za-z]:\\"

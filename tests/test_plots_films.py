@@ -10,8 +10,8 @@ from conftest import read_texts
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
+from pneumo_utils.data.augmentation import make_lung_mask
 from pneumo_utils.data.synthetic import make_phantoms
-from pneumo_utils.evaluation.saliency import make_lung_mask
 from pneumo_utils.models.cnn import ReceptiveField
 from pneumo_utils.plots.films import (
     COLOUR_MAP,
@@ -19,7 +19,6 @@ from pneumo_utils.plots.films import (
     plot_channels,
     plot_class_counts,
     plot_intensities,
-    plot_lung_share,
     plot_shortcuts,
     show_films,
     show_pictures,
@@ -126,38 +125,6 @@ def test_a_gallery_has_its_own_titles(films, saliency):
 def test_maps_that_do_not_fit_the_films_are_refused(films, shape):
     with pytest.raises(ValueError, match=r"expected \(3, 32, 32\)"):
         show_saliency(films, [0, 1, 2], np.zeros(shape))
-
-
-SHARES = {
-    "NORMAL": np.array([0.2, np.nan, 0.4, 0.9]),
-    "PNEUMONIA": np.array([0.5, 0.6]),
-    "none": np.array([np.nan]),
-}
-
-
-def test_the_lung_share_shows_a_dot_a_film_and_the_median():
-    axis = plot_lung_share(SHARES, even_share=0.45, title="t").axes[0]
-    dots = [np.asarray(part.get_offsets()) for part in axis.collections]
-    assert [sorted(part[:, 0]) for part in dots] == [[0.2, 0.4, 0.9], [0.5, 0.6], []]
-    for row, part in enumerate(dots):
-        assert (np.abs(part[:, 1] - row) <= 0.25).all()
-    *medians, even = axis.lines
-    assert [line.get_xdata()[0] for line in medians] == pytest.approx([0.4, 0.55])
-    assert list(even.get_xdata()) == [0.45, 0.45] and "an even map: 0.45" in read_texts(axis.figure)
-    labels = [label.get_text() for label in axis.get_yticklabels()]
-    assert labels == [
-        "NORMAL\n3 films, 1 without a map",
-        "PNEUMONIA\n2 films",
-        "none\n0 films, 1 without a map",
-    ]
-    assert axis.yaxis_inverted() and axis.get_xlim() == (0, 1)
-
-
-def test_many_rows_take_the_colours_in_turn():
-    shares = {f"model {i}": np.array([0.5]) for i in range(8)}
-    axis = plot_lung_share(shares, even_share=0.45, title="t").axes[0]
-    colours = [tuple(part.get_facecolor()[0][:3]) for part in axis.collections]
-    assert len(set(colours)) == 6 and colours[6:] == colours[:2]
 
 
 FIELDS = {

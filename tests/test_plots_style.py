@@ -64,7 +64,7 @@ def test_every_figure_of_the_room_has_title_and_mark():
         for name, plot in vars(module).items()
         if name.startswith(("plot_", "show_"))
     }
-    assert len(plots) >= 28
+    assert len(plots) >= 27
     for name, plot in plots.items():
         assert list(inspect.signature(plot).parameters)[-2:] == ["title", "synthetic"], name
 

@@ -83,7 +83,7 @@ def test_a_blank_film_is_rejected_and_a_small_one_warned_about(predictor):
 
 
 def test_an_answer_is_plain_json(predictor, film_path):
-    values = json.loads(json.dumps(predictor.predict(film_path).to_dict()))
+    values = json.loads(json.dumps(vars(predictor.predict(film_path))))
     expected = {"path", "status", "label", "probability", "threshold", "model", "warnings", "reason"}
     assert expected <= set(values)
 

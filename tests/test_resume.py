@@ -124,7 +124,7 @@ def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
     cut_off(RESNET, phantoms, path)
     result, said = resume(RESNET, phantoms, path)
     assert said[0] == "Training goes on after epoch 1." and result.checkpoint.pretrained
-    assert [record.stage for record in result.history] == ["head", "all"]
+    assert [record.stage for record in result.history] == ["all", "all"]
 
 
 def test_a_run_that_had_stopped_early_only_has_its_end_repeated(phantoms, path, monkeypatch):
@@ -211,12 +211,11 @@ def kept(phantoms, tmp_path_factory):
     return folder
 
 
-def start(folder, films, config=CNN, *, weights_path=None, device=None):
+def start(folder, films, config=CNN, *, weights_path=None, **changes):
     """What the safe point in a folder gives for a run, and the sentences about it."""
-    device = device or make_accelerator().device.type
-    run = safe_point.describe_run(config, *films, weights_path=weights_path, device=device)
-    said = []
-    return safe_point.RunFiles(folder / "c.pth", run).start(films[0], resume=True, say=said.append), said
+    run = safe_point.describe_run(config, *films, weights_path=weights_path, teacher=None) | changes
+    files, said = safe_point.RunFiles(folder / "c.pth", run), []
+    return files.start(films[0], teacher=None, resume=True, say=said.append), said
 
 
 @pytest.mark.parametrize(
@@ -253,7 +252,7 @@ def test_a_safe_point_of_another_run_is_refused_with_both_values(kept, phantoms,
     for arguments, other in (
         ({"config": replace(CNN, batch_size=8, seed=1)}, "batch_size 16 there, 8 here; seed 0 there, 1 here"),
         ({"config": replace(CNN, num_epochs=4)}, "num_epochs 3 there, 4 here"),
-        ({"config": replace(CNN, strategy="full")}, "strategy auto there, full here"),
+        ({"config": replace(CNN, strategy="frozen")}, "strategy full there, frozen here"),
         ({"config": replace(CNN, augmentation=brighter)}, "brightness 0.1 there, 0.2 here"),
         ({"films": (replace(train, images=changed), val)}, f"train films {train.fingerprint()} there"),
         ({"films": (train, val.select(slice(1, None)))}, f"validation films {val.fingerprint()} there"),

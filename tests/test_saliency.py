@@ -12,19 +12,17 @@ from scipy.stats import rankdata
 from torch import nn
 
 from pneumo_utils.config import EvalTransform
+from pneumo_utils.data.augmentation import CENTRE, HALF_AXES, make_lung_mask
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.metrics import compute_interval, draw_patient_weights
 from pneumo_utils.evaluation.saliency import (
-    CENTRE,
     COVER_GREY,
-    HALF_AXES,
     compute_coverage,
     compute_even_share,
     compute_lung_share,
     compute_randomisation_check,
     compute_saliency,
-    make_lung_mask,
     make_random_copy,
 )
 from pneumo_utils.models.registry import Ensemble, build_model
@@ -458,13 +456,26 @@ def cover_films(films: np.ndarray) -> list[np.ndarray]:
 def test_the_two_covers_share_the_film_between_them():
     films = np.random.default_rng(1).integers(0, 256, (4, 32, 32), dtype=np.uint8)
     before = films.copy()
-    whole, lungs, rest = cover_films(films)
+    whole, lungs, rest, *_ = cover_films(films)
     np.testing.assert_array_equal(whole, films)
     assert lungs.dtype == rest.dtype == np.uint8
     assert (lungs[:, LUNGS] == COVER_GREY).all() and (rest[:, ~LUNGS] == COVER_GREY).all()
     np.testing.assert_array_equal(lungs[:, ~LUNGS], films[:, ~LUNGS])
     np.testing.assert_array_equal(rest[:, LUNGS], films[:, LUNGS])
     np.testing.assert_array_equal(films, before)
+
+
+def test_swapped_parts_are_those_of_a_film_of_the_other_class():
+    films = np.random.default_rng(1).integers(0, 256, (2, 32, 32), dtype=np.uint8)  # one of each class
+    *_, lungs, rest = cover_films(films)
+    np.testing.assert_array_equal(lungs, np.where(LUNGS, films[::-1], films))
+    np.testing.assert_array_equal(rest, np.where(LUNGS, films, films[::-1]))
+
+
+def test_lungs_of_the_other_class_turn_the_order_of_a_model_that_reads_them_round():
+    films = make_split(make_levels([10, 20, 30, 60], inside=True), LABELS)
+    coverage = compute_coverage(predict_brightness, films)
+    assert (coverage["whole"], coverage["lungs_swapped"], coverage["rest_swapped"]) == (1, 0, 1)
 
 
 def test_the_cover_says_nothing_of_what_lies_under_it():
@@ -506,7 +517,7 @@ def test_all_that_is_known_of_the_films_is_handed_on():
 
     before = films.images.copy()
     compute_coverage(predict, films)
-    assert len(seen) == 3 and np.array_equal(films.images, before)
+    assert len(seen) == 5 and np.array_equal(films.images, before)
 
 
 def test_the_intervals_are_those_of_a_bootstrap_by_patient():
@@ -533,7 +544,7 @@ def test_the_intervals_are_those_of_a_bootstrap_by_patient():
 def test_without_both_classes_there_is_no_figure(label):
     films = make_split(make_levels(LEVELS, inside=True), [label] * 4)
     coverage = compute_coverage(predict_brightness, films)
-    names = ("whole", "lungs_covered", "rest_covered")
+    names = ("whole", "lungs_covered", "rest_covered", "lungs_swapped", "rest_swapped")
     assert coverage == dict.fromkeys(names) | {"intervals": dict.fromkeys(names, (None, None))}
 
 

@@ -5,10 +5,12 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from conftest import make_checkpoint, make_chest_film
+from conftest import ROOT, make_checkpoint, make_chest_film
 from PIL import Image
+from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
 
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
@@ -53,7 +55,7 @@ def ship_to(monkeypatch, films):
     """Ships to a folder, on few films, and returns the page's path."""
 
     def run(folder, *, checkpoints=None, ensemble=False, films=films):
-        monkeypatch.setattr(shipping, "load_split", lambda choice, split, *, image_size: films[split])
+        monkeypatch.setattr(shipping, "load_split", lambda choice, split, **reading: films[split])
         checkpoints = checkpoints or make_seeds(0.7, 0.9, 0.8)
         return ship(checkpoints, ensemble=ensemble, choice=CHOICE, folder=folder)
 
@@ -101,19 +103,51 @@ def test_checkpoints_that_differ_in_more_than_their_seed_are_refused(change, ens
 
 
 @pytest.mark.parametrize("ensemble", [False, True])
-def test_four_files_are_written_and_their_figures_are_those_of_the_model_in_them(
+def test_five_files_are_written_and_their_figures_are_those_of_the_model_in_them(
     ship_to, tmp_path, films, ensemble
 ):
     page = ship_to(tmp_path / "new", ensemble=ensemble)
     name = f"{MODEL}_ensemble" if ensemble else MODEL
     assert page == tmp_path / "new" / f"{name}.md"
     written = sorted(path.name for path in page.parent.iterdir())
-    assert written == [f"{name}.{suffix}" for suffix in ("json", "md", "onnx", "safetensors")]
-    card = load_card(name, page.parent)["card"]
+    assert written == [f"{name}.{suffix}" for suffix in ("csv", "json", "md", "onnx", "safetensors")]
+    card, table = load_card(name, page.parent)["card"], pd.read_csv(page.with_suffix(".csv"))
     for split in ("val", "test"):
-        row, _ = evaluate(load_shipped(name, page.parent), films[split])
+        row, said = evaluate(load_shipped(name, page.parent), films[split])
+        stored = table[table["split"] == split]
+        assert stored["name"].tolist() == said.names.tolist()
+        assert stored["label"].tolist() == said.labels.tolist()
+        assert stored["probability"].to_numpy() == pytest.approx(said.probs, abs=1e-6)
         expected = json.loads(json.dumps(row))
         assert card["figures"][split] | {"date": None} == expected | {"date": None}
+
+
+@pytest.mark.parametrize("name", list_shipped())
+def test_the_figures_of_card_and_readme_follow_from_the_stored_predictions(name):
+    content, table = load_card(name), pd.read_csv(shipping.PREDICTIONS / f"{name}.csv")
+    assert list(table) == ["name", "label", "split", "probability"] and table["name"].is_unique
+    found = {}
+    for split, films in table.groupby("split"):
+        labels, probs = films["label"], films["probability"]
+        called = probs >= content["checkpoint"]["threshold"]
+        found[split] = {
+            "n": len(films),
+            "accuracy": accuracy_score(labels, called),
+            "auroc": roc_auc_score(labels, probs),
+            "sensitivity": recall_score(labels, called),
+            "specificity": recall_score(labels, called, pos_label=0),
+        }
+    figures = content["card"]["figures"]
+    assert found.keys() == figures.keys() == {"val", "test"}
+    for split, row in figures.items():
+        # Six digits let a few pairs of films tie, each half of 1 in 91,260 on test, 105,814 on validation.
+        assert found[split] == pytest.approx({key: row[key] for key in found[split]}, abs=1e-5), split
+    page = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- shipped:start -->")[1]
+    (line,) = (line for line in page.split("<!-- shipped:end -->")[0].splitlines() if f"`{name}`" in line)
+    shown = [float(cell.split(" (")[0]) for cell in line.strip("| ").split(" | ")[-4:]]
+    test = found["test"]
+    shares = [100 * test["accuracy"], test["auroc"], 100 * test["sensitivity"], 100 * test["specificity"]]
+    assert shown == [round(share, digits) for share, digits in zip(shares, (1, 3, 1, 1), strict=True)]
 
 
 def test_the_choices_are_made_on_the_rounded_weights_and_on_validation_alone(ship_to, tmp_path, films):
@@ -201,6 +235,7 @@ def test_the_command_makes_the_seeds_a_model_that_eval_and_inference_take(
     seeds, weights, monkeypatch, capsys, ensemble
 ):
     monkeypatch.setenv("PNEUMO_FAST", "1")
+    monkeypatch.setattr(shipping, "PREDICTIONS", seeds.root / "predictions")
     name = f"{MODEL}_ensemble" if ensemble else MODEL
     words = f"--model {MODEL} --seeds 5 6 --data synthetic"
     assert shipping.main([*words.split(), *(["--ensemble"] if ensemble else [])]) == 0

@@ -109,7 +109,7 @@ def test_medmnist_keeps_the_checksums_that_are_published():
 def test_pneumoniamnist_becomes_the_same_table(folders):
     arrays = put_pneumoniamnist(folders.data / "medmnist")
     choice = choose_data("pneumoniamnist", folders=folders)
-    dataset = load_split(choice, "val", image_size=64, folders=folders)
+    dataset = load_split(choice, "val", image_size=64, preset="grey", folders=folders)
     assert np.array_equal(dataset.images, arrays["val_images"])
     assert list(dataset.labels) == list(arrays["val_labels"].ravel())
     assert len(set(dataset.patients)) == 10 and dataset.split == "val"

@@ -14,11 +14,18 @@ from PIL import Image
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.guard import guard
-from pneumo_utils.guard.guard import KINDS, FilmKindModel, load_film_kinds, make_views, shrink
+from pneumo_utils.guard.guard import KINDS, LIMITS, FilmKindModel, load_film_kinds, make_views, shrink
 from tools.teach_guard import __main__ as teach_guard
 from tools.teach_guard import teach
+from tools.teach_guard.bedside import expose_unevenly, make_bedside, overlay, whiten, widen
 from tools.teach_guard.judge import judge_guard
-from tools.teach_guard.network import FilmKindNet, normalise_levels, predict_chest, save_film_kinds
+from tools.teach_guard.network import (
+    FilmKindNet,
+    load_net,
+    normalise_levels,
+    predict_chest,
+    save_film_kinds,
+)
 from tools.teach_guard.pictures import (
     SEEN_DRAWINGS,
     SEEN_FAULTS,
@@ -26,7 +33,7 @@ from tools.teach_guard.pictures import (
     UNSEEN_FAULTS,
     put_together,
 )
-from tools.teach_guard.teach import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures
+from tools.teach_guard.teach import BATCH, FAULTS, FILM_SIZE, GuardBatches, read_pictures, take_elsewhere
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +66,51 @@ def test_pictures_are_read_by_kind(pictures):
 
 @pytest.mark.parametrize("with_pictures", [False, True])
 def test_a_batch_holds_every_kind_it_promises(films, pictures, with_pictures):
-    batches = GuardBatches(films, read_pictures(pictures, "fit") if with_pictures else {}, seed=3)
+    outside = read_pictures(pictures, "fit") if with_pictures else {}
+    batches = GuardBatches(films, outside, films[:with_pictures], seed=3)
     levels, kinds = batches.draw()
-    n = BATCH["chest"] + FAULTS * len(SEEN_FAULTS) + BATCH["drawing"] + BATCH["picture"] * with_pictures
+    chests = BATCH["chest"] + BATCH["elsewhere"]
+    n = chests + 2 * FAULTS * len(SEEN_FAULTS) + BATCH["drawing"] + BATCH["picture"] * with_pictures
     assert levels.shape == (n, 1, 64, 64) and kinds.shape == (n,) and kinds.dtype == torch.int64
     assert levels.min() >= 0 and levels.max() <= 1
     counts = torch.bincount(kinds, minlength=len(KINDS))
-    assert counts[0] == BATCH["chest"]  # none of the folders is one of chest films
+    assert counts[0] == chests  # none of the folders is one of chest films
     for kind in ("inverted", "on_side", "upside_down", "several", "unusable"):
-        assert counts[KINDS.index(kind)] == FAULTS * list(SEEN_FAULTS.values()).count(kind)
+        assert counts[KINDS.index(kind)] == 2 * FAULTS * list(SEEN_FAULTS.values()).count(kind)
     assert (counts[KINDS.index("side_view")] > 0) == with_pictures
 
 
 def test_the_same_seed_draws_the_same_batch(films):
-    first, again, other = (GuardBatches(films, {}, seed=seed).draw()[0] for seed in (3, 3, 4))
+    first, again, other = (GuardBatches(films, {}, films[:2], seed=seed).draw()[0] for seed in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_each_fourth_film_of_elsewhere_is_kept_for_the_limits(films):
+    pictures = {"cats": [films[0]], "frontal_elsewhere": [np.pad(film, 20) for film in films[:10]]}
+    elsewhere, held = take_elsewhere(pictures)
+    assert set(pictures) == {"cats"} and elsewhere.shape == (7, FILM_SIZE, FILM_SIZE) and len(held) == 3
+    np.testing.assert_array_equal(held, [teach._squash(film) for film in films[[0, 4, 8]]])  # without frames
+    assert [len(part) for part in take_elsewhere(pictures)] == [0, 0]
+
+
+@pytest.mark.parametrize("change", [widen, whiten, expose_unevenly, overlay], ids=lambda f: f.__name__)
+def test_a_change_of_the_bedside_keeps_shape_and_range(change, films):
+    levels = torch.from_numpy(films[:6]).float().div_(255)[:, None]
+    changed = change(levels, torch.Generator().manual_seed(0))
+    assert changed.shape == levels.shape and changed.min() >= 0 and changed.max() <= 1
+    assert (changed - levels).abs().mean() > 0.001
+    if change in (whiten, overlay):  # both only add
+        assert (changed >= levels - 1e-6).all()
+
+
+def test_some_films_are_changed_by_the_bedside_and_some_are_not(films):
+    levels = torch.from_numpy(films).float().div_(255)[:, None]
+    before = levels.clone()
+    changed = make_bedside(levels, torch.Generator().manual_seed(0))
+    is_same = (changed == before).flatten(1).all(1)
+    assert torch.equal(levels, before)
+    # Of 24 films 0.75 ** 4 = 32 % are expected to stay, about 8 with a standard deviation of 2.3.
+    assert 1 <= is_same.sum() <= 15
 
 
 @pytest.mark.parametrize("fault", (*SEEN_FAULTS, *UNSEEN_FAULTS), ids=lambda fault: fault.__name__)
@@ -126,24 +163,27 @@ def test_a_picture_is_shrunk_by_averaging():
 def test_the_limits_let_the_asked_shares_through(films, tmp_path):
     torch.manual_seed(0)
     net = FilmKindNet().eval()
-    limits = teach.choose_limits(net, films)
-    assert 0 < limits[0] <= limits[1] < 1 and limits == teach.choose_limits(net, films)
+    limits = teach.choose_limits(net, films[:12], films[12:], films[:0])
+    assert 0 < limits["reject_unusable_below"] <= limits["reject_below"] <= limits["warn_below"] < 1
+    alone = teach.choose_limits(net, films[:12])
+    assert list(limits) == list(LIMITS) and all(limits[name] <= alone[name] for name in LIMITS)
     save_film_kinds(net, limits, {}, tmp_path)
     passed = [load_film_kinds(tmp_path).judge(film)[0] != "reject" for film in films]
     assert sum(passed) >= len(films) - 1
 
 
 def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch):
-    monkeypatch.setattr(teach, "BATCH", {"chest": 4, "picture": 0, "drawing": 2})
-    monkeypatch.setattr(teach, "FAULTS", 1)
+    monkeypatch.setattr(teach, "BATCH", {"chest": 2, "elsewhere": 2, "picture": 0, "drawing": 2})
     lines = []
-    net = teach.train_film_kinds(GuardBatches(films, {}), num_steps=100, lr=3e-3, say=lines.append)
+    net = teach.train_film_kinds(GuardBatches(films, {}, films[:0]), num_steps=100, lr=3e-3, say=lines.append)
     assert len(lines) == 1 and lines[0].startswith("step 100")
     limits = teach.choose_limits(net, films)
     card = json.loads(save_film_kinds(net, limits, {"steps": 100}, tmp_path).read_text())
     assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
     loaded = load_film_kinds(tmp_path)
-    assert (loaded.reject_below, loaded.warn_below) == limits
+    assert {name: getattr(loaded, name) for name in LIMITS} == limits
+    kept = load_net(tmp_path).state_dict()
+    assert all(torch.equal(weights, kept[name]) for name, weights in net.state_dict().items())
     for film in films[:3]:
         levels = torch.from_numpy(shrink(film)).float().div(255)[None, None]
         assert loaded.predict(film)[0] == pytest.approx(predict_chest(net, levels).item(), abs=1e-5)
@@ -159,12 +199,21 @@ def test_a_picture_has_the_views_that_were_trained_on():
 
 
 @pytest.mark.parametrize(
-    ("reject", "warn", "verdict"), [(0.0, 0.0, "accept"), (0.0, 1.1, "warn"), (1.1, 1.2, "reject")]
+    ("limits", "kind", "verdict"),
+    [
+        ((0.3, 0.4, 0.1), "other", "reject"),  # P(chest) is 0.2
+        ((0.1, 0.4, 0.3), "other", "warn"),
+        ((0.3, 0.4, 0.1), "unusable", "warn"),  # something can be seen
+        ((0.1, 0.4, 0.3), "unusable", "reject"),
+        ((0.1, 0.2, 0.1), "other", "accept"),
+    ],
 )
-def test_the_limits_decide(reject, warn, verdict):
-    session = load_film_kinds().session
-    got, kind = FilmKindModel(session, reject, warn).judge(np.eye(90, dtype=np.uint8) * 200)
-    assert got == verdict and (kind == "chest") == (verdict == "accept") and kind in KINDS
+def test_the_limits_decide(limits, kind, verdict, monkeypatch):
+    probs = np.full(len(KINDS), 0.0)
+    probs[0], probs[KINDS.index(kind)] = 0.2, 0.8
+    monkeypatch.setattr(FilmKindModel, "predict", lambda self, image: probs)
+    got, named = FilmKindModel(None, *limits).judge(np.zeros((9, 9), np.uint8))
+    assert (got, named) == (verdict, "chest" if verdict == "accept" else kind)
 
 
 def test_damaged_weights_are_named(tmp_path):
@@ -177,7 +226,7 @@ def test_the_shipped_weights_are_small_and_few():
     assert sum(path.stat().st_size for path in guard.WEIGHTS.iterdir()) <= 300_000
     assert sum(weight.numel() for weight in FilmKindNet().parameters()) <= 150_000
     model = guard.load_film_kinds()
-    assert 0 < model.reject_below < model.warn_below < 1
+    assert 0 < model.reject_unusable_below < model.reject_below < model.warn_below < 1
     assert model is guard.load_film_kinds()  # read once
 
 
@@ -192,19 +241,23 @@ def test_an_import_reads_no_weights():
 
 def test_judging_counts_every_kind_once():
     films = make_phantoms(8, image_size=128).images
-    pictures = {"cats": [np.eye(50, dtype=np.uint8) * 255] * 2, "chest_films": list(films[:3])}
+    cats, elsewhere = [np.eye(50, dtype=np.uint8) * 255] * 2, list(films[:5])
+    pictures = {"cats": cats, "chest_films": list(films[:3]), "elsewhere_chest_films": elsewhere}
     result = judge_guard(films, pictures=pictures, seen_kinds=frozenset({"chest_films"}), num_drawings=2)
     rows = {row["name"]: row for row in result["rows"]}
     kinds = len(SEEN_FAULTS) + len(UNSEEN_FAULTS) + len(SEEN_DRAWINGS) + len(UNSEEN_DRAWINGS)
-    assert len(rows) == len(result["rows"]) == 1 + kinds + 2
+    assert len(rows) == len(result["rows"]) == 1 + kinds + 3
     for row in rows.values():
         assert row["n"] == row["accepted"] + row["warned"] + row["rejected"]
         assert row.get("named", 0) <= row["n"]
+        assert ("said" in row) == row["is_chest"]
+        assert sum(row.get("said", {}).values()) <= row["warned"] + row["rejected"]
     assert (rows["invert"]["n"], rows["draw code"]["n"], rows["pictures: cats"]["n"]) == (8, 2, 2)
     assert rows["pictures: chest_films"]["is_chest"] and rows["pictures: chest_films"]["is_seen"]
     assert not rows["pictures: cats"]["is_seen"] and not rows["photograph"]["is_seen"]
     summary = result["summary"]
-    assert (summary["test_films"]["n"], summary["other_chest_films"]["n"]) == (8, 3)
+    chests = ("test_films", "elsewhere_chest_films", "other_chest_films")
+    assert [summary[name]["n"] for name in chests] == [8, 5, 3]
     assert summary["unseen_kinds"]["n"] == 8 * len(UNSEEN_FAULTS) + 2 * len(UNSEEN_DRAWINGS) + 2
     assert result["ms_per_film"] > 0
 

@@ -8,6 +8,7 @@ from simulated import simulate
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.predict import compute_probs, find_refer_range
+from pneumo_utils.training import thresholds
 from pneumo_utils.training.thresholds import (
     RULE_IN_SPECIFICITY,
     SCREENING_SENSITIVITY,
@@ -70,13 +71,14 @@ def test_ties_and_extremes_give_a_threshold_in_range(probs):
 
 @pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.8, 0.95, 1.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_screening_threshold_is_the_best_of_all(seed, sensitivity):
+def test_the_screening_threshold_is_the_best_of_all(seed, sensitivity, monkeypatch):
+    monkeypatch.setattr(thresholds, "SCREENING_SENSITIVITY", sensitivity)
     rng = np.random.default_rng(seed)
     labels = np.append(rng.integers(0, 2, 58), [0, 1])
     probs = np.round(np.clip(rng.normal(0.35 + 0.3 * labels, 0.2), 0, 1), 2)  # rounded: many ties
     candidates = np.unique(probs)
     best = max(t for t in candidates if (probs[labels == 1] >= t).mean() >= sensitivity)
-    got = choose_screening_threshold(labels, probs, sensitivity=sensitivity)
+    got = choose_screening_threshold(labels, probs)
     assert np.array_equal(probs >= got, probs >= best)  # the same films are called pneumonia
     below = candidates[candidates < best]
     assert got == pytest.approx((best + below[-1]) / 2 if len(below) else best)
@@ -93,18 +95,19 @@ def test_screening_misses_one_in_twenty_at_most():
 @pytest.mark.parametrize("probs", [[0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 1.0]])
 def test_ties_and_extremes_give_a_screening_threshold_that_finds_all(probs):
     labels, probs = np.array([0, 1, 0, 1]), np.array(probs)
-    threshold = choose_screening_threshold(labels, probs, sensitivity=1.0)
+    threshold = choose_screening_threshold(labels, probs)
     assert 0 <= threshold <= 1 and (probs[labels == 1] >= threshold).all()
 
 
 @pytest.mark.parametrize("specificity", [0.05, 0.5, 0.8, 0.95, 1.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_the_rule_in_threshold_is_the_best_of_all(seed, specificity):
+def test_the_rule_in_threshold_is_the_best_of_all(seed, specificity, monkeypatch):
+    monkeypatch.setattr(thresholds, "RULE_IN_SPECIFICITY", specificity)
     films = simulate(60, seed=seed, decimals=2)
     normal = films.probs[films.labels == 0]
     candidates = np.append(np.unique(films.probs), 1.001)
     best = min(t for t in candidates if (normal < t).mean() >= specificity)
-    got = choose_rule_in_threshold(films.labels, films.probs, specificity=specificity)
+    got = choose_rule_in_threshold(films.labels, films.probs)
     assert 0 <= got <= 1 and np.array_equal(films.probs >= got, films.probs >= best)
     below = candidates[candidates < best]
     assert got == pytest.approx((min(best, 1) + below[-1]) / 2 if len(below) else best)
@@ -120,16 +123,16 @@ def test_ruling_in_leaves_95_of_100_healthy_alone():
 
 def test_normal_films_at_the_top_leave_a_threshold_that_calls_nothing():
     labels = np.array([0, 1, 0, 1])
-    between = choose_rule_in_threshold(labels, np.array([0.8, 0.7, 0.2, 0.1]), specificity=1.0)
+    between = choose_rule_in_threshold(labels, np.array([0.8, 0.7, 0.2, 0.1]))
     assert between == pytest.approx(0.9)  # halfway from 0.8 to 1
-    above = choose_rule_in_threshold(labels, np.array([1.0, 1.0, 0.2, 0.1]), specificity=1.0)
+    above = choose_rule_in_threshold(labels, np.array([1.0, 1.0, 0.2, 0.1]))
     assert 1 < above < 1 + 1e-12
 
 
 def test_neighbouring_floats_are_told_apart():
     low = 0.5
     high = np.nextafter(low, 1)
-    threshold = choose_rule_in_threshold(np.array([0, 1]), np.array([low, high]), specificity=1.0)
+    threshold = choose_rule_in_threshold(np.array([0, 1]), np.array([low, high]))
     assert low < threshold <= high
 
 
@@ -196,7 +199,8 @@ def test_the_thresholds_of_a_checkpoint_are_those_worked_out_by_hand():
     labels = np.array([0, 0, 1, 1])
     plain, stressed = np.array([-2.0, 1.0, -1.0, 2.0]), np.array([-1.5, 0.5, 0.3, 0.8])
     points = choose_settings(labels, plain, stress_labels=labels, stress_logits=stressed)
-    assert points["temperature"] == pytest.approx(fit_temperature(plain, labels))
+    both = np.concatenate([plain, stressed])
+    assert points["temperature"] == pytest.approx(fit_temperature(both, np.tile(labels, 2)))
 
     def prob(logit):
         return 1 / (1 + np.exp(-logit / points["temperature"]))
@@ -229,7 +233,7 @@ def test_plain_and_stressed_films_have_half_a_say_each(num_views):
         for films, logits in kinds
     )
     assert points["screening_threshold"] == pytest.approx(lowest)
-    assert points["temperature"] == pytest.approx(fit_temperature(plain, labels))
+    assert points["temperature"] == pytest.approx(fit_temperature(both, both_labels))
 
 
 def make_films(normal: tuple[int, int], pneumonia: tuple[int, int], *, num_each: int = 3) -> XrayDataset:
@@ -252,12 +256,12 @@ PLAIN = make_films((51, 51), (204, 204))  # logits .2 and .8, mirrored or not
         # As they are .6 and .4, the wrong order; averaged (.6 + 0) / 2 = .3 and .4.
         (make_films((153, 0), (102, 102)), True, 1.0),
         # No difference either way: .4 and .6.
-        (make_films((102, 102), (153, 153)), True, 1.0),
+        (make_films((102, 102), (153, 153)), False, 1.0),
         # The wrong order either way: .6 and .4.
-        (make_films((153, 153), (102, 102)), True, 0.0),
+        (make_films((153, 153), (102, 102)), False, 0.0),
     ],
 )
-def test_mirror_images_are_averaged_in_where_stressed_films_are_ranked_no_worse(stressed, flip, stress_auroc):
+def test_mirror_images_are_averaged_in_where_stressed_films_are_ranked_better(stressed, flip, stress_auroc):
     before = make_left_half(image_size=4, val_metrics={"epoch": 7, "auroc": 0.1})
     after = calibrate(before, PLAIN, stressed)
     assert after.flip_average is flip
@@ -274,7 +278,7 @@ def test_the_choices_follow_from_the_logits_that_will_be_used():
     assert after.threshold == pytest.approx(expected, abs=1e-6)
     assert after.screening_threshold == pytest.approx(expected, abs=1e-6)
     assert after.temperature == pytest.approx(
-        fit_temperature(np.array([0.2, 0.8]), np.array([0, 1])), rel=1e-3
+        fit_temperature(np.array([0.2, 0.8, 0.3, 0.4]), np.array([0, 1, 0, 1])), rel=1e-3
     )
     assert after.val_metrics["accuracy"] == 1.0
 

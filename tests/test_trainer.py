@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import STILL
+from conftest import STILL, make_lively_checkpoint
 from torch import nn
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import STRATEGIES, TrainConfig
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import PneumoError
+from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import MODELS, build_model
 from pneumo_utils.runtime import make_accelerator
@@ -48,16 +48,12 @@ def run_schedule(config: TrainConfig, num_steps: int) -> list[list[float]]:
     return [*rates, get_rates(optimizer)]
 
 
-def test_two_stage_rates_fall_geometrically_from_the_head_down():
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_rates_fall_geometrically_from_the_head_down(strategy):
     # (1/16)^(4/4), ^(3/4), ^(2/4), ^(1/4) and 1 of 0.08: halved from block to block.
-    optimizer = make_optimizer(replace(CONFIG, strategy="two_stage"), Blocks())
-    assert get_rates(optimizer) == pytest.approx([0.005, 0.01, 0.02, 0.04, 0.08])
-
-
-@pytest.mark.parametrize("strategy", ["full", "frozen"])
-def test_all_parts_have_the_same_rate_in_the_other_strategies(strategy):
     optimizer = make_optimizer(replace(CONFIG, strategy=strategy), Blocks())
-    assert get_rates(optimizer) == [0.08] * 5
+    assert get_rates(optimizer) == pytest.approx([0.005, 0.01, 0.02, 0.04, 0.08])
+    assert get_rates(make_optimizer(replace(CONFIG, backbone_lr_factor=1.0), Blocks())) == [0.08] * 5
 
 
 @pytest.mark.parametrize("name", [*MODELS, "timm_resnet10t"])
@@ -124,6 +120,38 @@ def make_trainer(train, *, model: str = "resnet_finetune", **changes) -> Trainer
     settings = {"image_size": 32, "num_epochs": 3, "batch_size": 32, "lr": 0.01, "strategy": "full"}
     config = TrainConfig(model=model, **settings | changes)
     return Trainer(config, build_model(model, dropout=config.dropout), train, accelerator=make_accelerator())
+
+
+def test_a_teachers_probability_of_the_same_copy_counts_beside_the_label(phantoms):
+    settings = {"augmentation": STILL, "label_smoothing": 0.0, "dropout": 0.0, "teacher_share": 0.75}
+    teacher = make_lively_checkpoint(temperature=2.0)
+    config = TrainConfig(model="cnn_baseline", image_size=32, **settings)
+    model = build_model("cnn_baseline", dropout=0.0).train()
+    trainer = Trainer(config, model, phantoms[0], accelerator=make_accelerator(), teacher=teacher)
+    index = torch.arange(8)
+    inputs, labels = teacher.transform(trainer.images[index]), trainer.labels[index].double()
+    taught = torch.sigmoid(teacher.build_model()(inputs).double() / 2)  # its calibrated P(pneumonia)
+    targets, probs = 0.25 * labels + 0.75 * taught, torch.sigmoid(trainer.model(inputs).double())
+    expected = -(targets * probs.log() + (1 - targets) * (1 - probs).log()).mean()
+    assert trainer.compute_loss(index).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_teacher_and_its_student_may_take_films_of_other_sizes(phantoms):
+    # Or smaller: the films have 32 pixels, which the teacher takes; for the student they become 64.
+    config = TrainConfig(model="cnn_baseline", image_size=32, augmentation=STILL)
+    config, teacher = replace(config, image_size=64), make_lively_checkpoint()
+    model, accelerator = build_model("cnn_baseline"), make_accelerator()
+    trainer = Trainer(config, model, phantoms[0], accelerator=accelerator, teacher=teacher)
+    seen = []
+    trainer.bare_model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].shape))
+    assert torch.isfinite(trainer.compute_loss(torch.arange(4)))
+    assert seen == [(4, 1, 64, 64)]
+
+
+def test_a_teacher_that_reads_films_in_another_way_is_refused(phantoms):
+    train, model = replace(phantoms[0], preset="percentile"), build_model("cnn_baseline")
+    with pytest.raises(UsageError, match=r"teacher's preset is grey; expected percentile"):
+        Trainer(CONFIG, model, train, accelerator=make_accelerator(), teacher=make_lively_checkpoint())
 
 
 def copy_state(model) -> dict[str, torch.Tensor]:

@@ -180,7 +180,7 @@ def test_samples_are_files_of_validation_films_of_both_classes(folders, tmp_path
         (place,) = np.flatnonzero(val.names == path.name)
         label = "PNEUMONIA" if val.labels[place] else "NORMAL"
         assert name == f"{path.name} ({label} in the data set)" and path.parent.name == label
-        np.testing.assert_array_equal(load_image(path, image_size=32), val.images[place])
+        np.testing.assert_array_equal(load_image(path, image_size=32, preset=val.preset), val.images[place])
 
 
 def test_without_films_the_samples_are_phantoms_that_are_called_so():

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -10,17 +9,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pneumo_utils import cli
-from pneumo_utils.config import Augmentation, TrainConfig, shorten
+from pneumo_utils.config import Augmentation, Folders, TrainConfig, shorten
 from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import Summary, build_markdown_table, describe_start, summarise
 from pneumo_utils.models.registry import build_model, count_parameters
-from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import RECIPES
+from tools.candidates import CANDIDATES, Candidate, train, write_json
 
-_SMALL_CNN = replace(RECIPES["cnn_baseline"], image_size=64, num_epochs=8)
-_SMALL_LITE0 = replace(RECIPES["efficientnet_lite0_finetune"], image_size=64, num_epochs=4)
+_OLD = {"augmentation": Augmentation(), "balance": "weights"}
+_SMALL_CNN = replace(RECIPES["cnn_baseline"], image_size=64, num_epochs=8, **_OLD)
+_SMALL_LITE0 = replace(RECIPES["efficientnet_lite0_finetune"], image_size=64, num_epochs=4, **_OLD)
 _STILL = Augmentation(**dict.fromkeys(Augmentation.__dataclass_fields__, 0.0))
 
 
@@ -28,7 +28,7 @@ def _vary_augmentation(**changes) -> TrainConfig:
     return replace(_SMALL_CNN, augmentation=replace(_SMALL_CNN.augmentation, **changes))
 
 
-ABLATION: dict[str, TrainConfig] = {
+_ROWS: dict[str, TrainConfig] = {
     "cnn_64": _SMALL_CNN,
     "cnn_64_no_augmentation": replace(_SMALL_CNN, augmentation=_STILL),
     "cnn_64_no_stretch": _vary_augmentation(stretch=0.0),
@@ -45,23 +45,25 @@ ABLATION: dict[str, TrainConfig] = {
     "cnn_64_balanced_sampling": replace(_SMALL_CNN, balance="sampling"),
     "cnn_64_no_balance": replace(_SMALL_CNN, balance="none"),
     "lite0_64_frozen": replace(_SMALL_LITE0, strategy="frozen"),
-    "lite0_64_two_stage": replace(_SMALL_LITE0, strategy="two_stage"),
+    "lite0_64_two_stage": replace(_SMALL_LITE0, strategy="two_stage", backbone_lr_factor=0.1),
     "lite0_64_full": _SMALL_LITE0,
     "lite0_64_random_frozen": replace(_SMALL_LITE0, strategy="frozen", pretrained=False),
     "lite0_64_random_two_stage": replace(_SMALL_LITE0, strategy="two_stage", pretrained=False),
     "lite0_64_random_full": replace(_SMALL_LITE0, pretrained=False),
 }
+ABLATION = {name: Candidate(config, preset="grey") for name, config in _ROWS.items()}
 """Rows of the ablation: each differs from `cnn_64` or `lite0_64_full` in what its name says. They are small,
-so that a table of three seeds is a matter of two hours on two cores."""
+so that a table of three seeds is a matter of two hours on two cores. Class weights, the grey scale and whole
+films are those of the recipes at the time of the stored runs."""
 
 
-def find_row(name: str) -> TrainConfig:
-    """The configuration of a row: a recipe as it is, or a line of `ABLATION`.
+def find_row(name: str) -> Candidate:
+    """A candidate, recipes among them, or a line of `ABLATION`.
 
     Raises:
         UsageError: There is no such row.
     """
-    rows = RECIPES | ABLATION
+    rows = CANDIDATES | ABLATION
     if name not in rows:
         raise UsageError(f"There is no row {name!r}; expected one of {', '.join(rows)}.")
     return rows[name]
@@ -72,42 +74,39 @@ def run_ablation(
     seeds: Iterable[int],
     *,
     choice: DataChoice,
-    folder: Path,
-    keep: Callable[[str, int], Path] | None = None,
+    folders: Folders,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Trains and judges each row with each seed, seed after seed, and leaves one file a run in `folder`.
+    """Trains and judges each row with each seed, seed after seed; leaves one file a run in `build/ablation`.
 
-    A run whose file is there, made with the same configuration on the same films, is not repeated.
+    A run whose file is there, made with the same configuration on the same films, is not repeated, and one
+    whose checkpoint is there is only judged.
 
     Args:
         rows: Names that `find_row` knows.
         seeds: Whole numbers from 0.
         choice: The data.
-        folder: Where the files go.
-        keep: Where the checkpoint of a row and seed goes; None keeps none.
+        folders: Where files and checkpoints go.
         say: Takes one line a run and one an epoch.
     """
-    configs = {row: find_row(row) for row in rows}
+    candidates = {row: find_row(row) for row in rows}
     for seed in seeds:
-        for row, config in configs.items():
-            config = shorten(replace(config, seed=seed))
-            path = folder / f"{row}-seed{seed}.json"
+        for row, candidate in candidates.items():
+            config = shorten(replace(candidate.config, seed=seed))
+            path = folders.build / "ablation" / f"{row}-seed{seed}.json"
             if _is_done(path, config, choice):
                 say(f"{path.name} is there already.")
                 continue
             say(f"{row}, seed {seed}")
-            checkpoint_path = keep(row, seed) if keep is not None else None
-            record = _run(row, config, choice=choice, checkpoint_path=checkpoint_path, say=say)
-            _write(record, path)
+            record = _run(row, candidate, config, choice=choice, folders=folders, say=say)
+            write_json(record, path)
 
 
-def _run(row: str, config: TrainConfig, *, choice: DataChoice, checkpoint_path, say) -> dict:
-    train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
+def _run(row: str, candidate: Candidate, config: TrainConfig, *, choice: DataChoice, folders, say) -> dict:
     started = time.perf_counter()
-    checkpoint = fit(config, train, val=val, checkpoint_path=checkpoint_path, say=say).checkpoint
+    checkpoint = train(candidate, row, config.seed, choice=choice, folders=folders, say=say)
     time_s = time.perf_counter() - started
-    test, _ = evaluate(checkpoint, load_split(choice, "test", image_size=config.image_size))
+    test, _ = evaluate(checkpoint, load_split(choice, "test", **checkpoint.transform.reading))
     say(f"{row}, seed {config.seed}: test AUROC {test['auroc']:.4f}, accuracy {test['accuracy']:.4f}")
     return {
         "row": row,
@@ -117,6 +116,7 @@ def _run(row: str, config: TrainConfig, *, choice: DataChoice, checkpoint_path, 
         "chosen_on": "val",
         "num_parameters": count_parameters(build_model(config.model)),
         "pretrained": checkpoint.pretrained,
+        "taught_by": checkpoint.taught_by,
         "strategy": checkpoint.config.strategy,
         "train_time_s": time_s,
         "val": checkpoint.val_metrics,
@@ -128,14 +128,7 @@ def _is_done(path: Path, config: TrainConfig, choice: DataChoice) -> bool:
     if not path.is_file():
         return False
     record = json.loads(path.read_text(encoding="utf-8"))
-    return record["config"] == json.loads(json.dumps(asdict(config))) and record["data"] == choice.source
-
-
-def _write(content, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    return TrainConfig.from_dict(record["config"]) == config and record["data"] == choice.source
 
 
 def gather_records(folder: Path, path: Path) -> list[dict]:
@@ -147,9 +140,9 @@ def gather_records(folder: Path, path: Path) -> list[dict]:
     records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
     if not records:
         raise PneumoError(f"{folder} has no runs yet. Run `make ablation`.")
-    order = list(RECIPES | ABLATION)
+    order = list(CANDIDATES | ABLATION)
     records.sort(key=lambda record: (order.index(record["row"]), record["seed"]))
-    _write({"runs": records}, path)
+    write_json({"runs": records}, path)
     return records
 
 
@@ -183,7 +176,6 @@ def main(words: list[str] | None = None) -> int:
         parser, "rows", nargs="+", default=list(ABLATION), help="recipes and rows; all rows if left out"
     )
     cli.add_flag(parser, "seeds", nargs="+", type=int, default=[0, 1, 2], help="0 1 2 if left out")
-    cli.add_flag(parser, "keep", action="store_true", help="keep the checkpoints, in checkpoints/seeds")
     cli.add_flag(parser, "store", action="store_true", help="also write results/ablation.json")
     cli.add_flag(parser, "data", default="auto", help="auto, a source or a folder")
     cli.add_flag(parser, "output_dir", type=Path, help="holds checkpoints and build; the project's folder")
@@ -194,9 +186,8 @@ def main(words: list[str] | None = None) -> int:
 def _ablate(arguments) -> None:
     folders, choice = cli.get_folders(arguments), choose_data(arguments.data)
     cli.say(choice.sentence)
+    run_ablation(arguments.rows, arguments.seeds, choice=choice, folders=folders, say=cli.say)
     runs = folders.build / "ablation"
-    keep = folders.seed_checkpoint if arguments.keep else None
-    run_ablation(arguments.rows, arguments.seeds, choice=choice, folder=runs, keep=keep, say=cli.say)
     records = gather_records(runs, folders.build / "ablation.json")
     if arguments.store:
         gather_records(runs, folders.stored_ablation)

@@ -90,8 +90,9 @@ def compute_arrays(folder: Path, data: Path) -> dict:
     choice = names.choose_data(str(data))
     for size in IMAGE_SIZES:
         for split in SPLITS:
-            names.load_split(choice, split, image_size=size)  # decodes; the second call reads what was kept
-            films = names.load_split(choice, split, image_size=size)
+            reading = {"image_size": size, "preset": "grey"}
+            names.load_split(choice, split, **reading)  # decodes; the second call reads what was kept
+            films = names.load_split(choice, split, **reading)
             parts[f"{split} {size}"] = {
                 "shape": [str(films.images.dtype), *films.images.shape],
                 "hashes": [make_hash(film) for film in films.images],
@@ -112,7 +113,7 @@ def compute_logits(folder: Path, data: Path) -> dict:
     for split in ("val", "test"):
         for model in names.list_shipped():
             checkpoint = names.load_shipped(model)
-            films = names.load_split(choice, split, image_size=checkpoint.config.image_size)
+            films = names.load_split(choice, split, **checkpoint.transform.reading)
             probs, engine = names.make_predict(checkpoint)(films), names.make_engine(checkpoint)
             batches = np.array_split(films.images, -(-len(films) // 64))
             found[f"{model} {split} torch"] = checkpoint.temperature * np.log(probs / (1 - probs))
@@ -154,7 +155,7 @@ def compute_report(folder: Path, data: Path) -> dict:
     for split in ("val", "test"):
         found[f"figures {split}"] = judge_frozen(names, read_part(folder, "logits"), split)
     checkpoint, choice = names.load_shipped("cnn_baseline"), names.choose_data(str(data))
-    films = names.load_split(choice, "test", image_size=checkpoint.config.image_size)
+    films = names.load_split(choice, "test", **checkpoint.transform.reading)
     found["corruption"] = names.compute_corruption_curves(
         names.make_predict(checkpoint), films, threshold=checkpoint.threshold, severities=(3,)
     )

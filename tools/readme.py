@@ -23,11 +23,13 @@ from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, save_figure, set_title, styled
 from pneumo_utils.training.recipes import RECIPES
 from tools.ablation import format_summary
+from tools.candidates import format_ranking
 
 HEAD = re.compile(r"(?s)(?P<badge>\[!\[.*?\)\n).*?# \d\d - (?P<title>[^\n]+)\n+\*\*(?P<question>[^\n]+)\*\*")
 TIME = re.compile(r"(?m)^\*\*Time\*\* (?P<minutes>\d+ minutes?) on (?P<cores>\d+) CPU cores")
 GUARD_GROUPS = {
     "test_films": "official test films",
+    "elsewhere_chest_films": "frontal films of another hospital, many of them taken at the bedside",
     "other_chest_films": "chest films of elsewhere, real and simulated",
     "seen_kinds": "other pictures, of kinds it learnt",
     "unseen_kinds": "other pictures, of kinds it did not learn",
@@ -54,14 +56,18 @@ def make_tables(folders: Folders) -> dict[str, str]:
         raise PneumoError(f"{path} has no results on test yet. Run `make notebooks`.")
     shipped = load_shipped_rows()
     records = [r for r in results.load_records(folders.stored_ablation) if r["row"] in RECIPES]
-    judged = json.loads((folders.root / "results" / "guard.json").read_text(encoding="utf-8"))
+    stored = {
+        name: json.loads((folders.root / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("guard", "candidates")
+    }
     return {
         "published": results.format_beside_published(shipped),
         "lessons": format_lesson_table(folders),
-        "guard": format_guard_table(judged["summary"]),
+        "guard": format_guard_table(stored["guard"]["summary"]),
         "shipped": results.format_table(shipped),
         "seeds": format_summary(results.summarise(records)),
         "results": results.format_table(rows),
+        "candidates": format_ranking(stored["candidates"]["runs"]),
     }
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from pneumo_utils import cli
@@ -18,14 +19,16 @@ from pneumo_utils.config import REFER_ALPHA
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.evaluate import evaluate
-from pneumo_utils.evaluation.results import format_share
+from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
+from pneumo_utils.evaluation.metrics import Predictions
+from pneumo_utils.evaluation.results import describe_start, format_share
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, to_values
 from pneumo_utils.models.predict import find_refer_range
 from pneumo_utils.training.thresholds import calibrate
 from tools.shipped_files import make_graph, save_halves
 
+PREDICTIONS = Path(__file__).parents[1] / "results" / "predictions"  # looked up at each call
 KNOWN_FAILURES = (
     "It learnt from films of children aged one to five from one hospital in Guangzhou; it knows nothing of "
     "adults, of other hospitals or of any disease but pneumonia.",
@@ -43,7 +46,7 @@ PAGE = """# {name}
 ## Model and data
 
 - Network: {network}.
-- Input: one grey channel, {size} x {size} pixels{mirror}.
+- Input: one grey channel, {size} x {size} pixels, read by the preset `{preset}`{mirror}.
 - Trained on: {source}, fingerprint `{fingerprint}`; strategy {strategy}, {num_epochs} epochs, seeds {seeds}.
 - Protocol: validation is cut from the official train split by patient. Epoch, mirror averaging, temperature \
 and thresholds were chosen on validation and on changed copies of it; the official test split was opened \
@@ -109,25 +112,23 @@ def round_to_half(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
 def ship(
     checkpoints: list[Checkpoint], *, ensemble: bool, choice: DataChoice, folder: Path | None = None
 ) -> Path:
-    """Writes weights, graph, card and page of a model that ships.
+    """Writes weights, graph, card, page and predictions of a model that ships.
 
     Args:
         checkpoints: Seeds of one recipe.
         ensemble: As for `combine`.
         choice: The data: its validation films settle the choices, its test films are judged.
-        folder: Where to; into the package if None.
+        folder: Where to; into the package, and the predictions into `results`, if None.
 
     Returns:
         The path of the page.
     """
     checkpoint = combine(checkpoints, ensemble=ensemble)
-    image_size = checkpoint.config.image_size
-    val = load_split(choice, "val", image_size=image_size)
+    reading = checkpoint.transform.reading
+    val = load_split(choice, "val", **reading)
     checkpoint = calibrate(checkpoint, val, make_stress_films(val))
-    figures = {
-        split: evaluate(checkpoint, load_split(choice, split, image_size=image_size))[0]
-        for split in ("val", "test")
-    }
+    judged = {split: evaluate(checkpoint, load_split(choice, split, **reading)) for split in ("val", "test")}
+    write_predictions(checkpoint.model_name, {split: said for split, (_, said) in judged.items()}, folder)
     card = {
         "name": checkpoint.model_name,
         "seeds": [member.config.seed for member in (checkpoints if ensemble else [checkpoint])],
@@ -135,7 +136,7 @@ def ship(
         "chosen_on": "val",
         "num_parameters": sum(value.numel() for value in checkpoint.state.values()),
         "known_failures": list(KNOWN_FAILURES),
-        "figures": figures,
+        "figures": {split: row for split, (row, _) in judged.items()},
         "date": date.today().isoformat(),
     }
     save_shipped(checkpoint, card, folder)
@@ -167,6 +168,18 @@ def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None)
     return path
 
 
+def write_predictions(name: str, predictions: dict[str, Predictions], folder: Path | None = None) -> Path:
+    """Writes `<model>.csv`, by which others can check the card: the model's answer to each film, by split."""
+    path = (folder or PREDICTIONS) / f"{name}.csv"
+    tables = [
+        pd.DataFrame({"name": said.names, "label": said.labels, "split": split, "probability": said.probs})
+        for split, said in predictions.items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(tables).to_csv(path, index=False, float_format="%.6f", lineterminator="\n")
+    return path
+
+
 def write_page(name: str, folder: Path | None = None) -> Path:
     """Writes the model card `<model>.md` from `<model>.json`."""
     folder = folder or shipped.WEIGHTS
@@ -184,7 +197,6 @@ def describe_card(values: dict, card: dict) -> str:
         members = f", the mean logit of {len(card['seeds'])} networks"
     else:
         seeds += f" (the best of {card['chosen_from_seeds']} on stressed validation films)"
-    start = "ImageNet weights" if values["pretrained"] else "random weights"
     numbers = f"{card['num_parameters']:,} numbers in half precision"
     names = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
     figures = [f"| {name} | {format_share(val, name)} | {format_share(test, name)} |" for name in names]
@@ -195,8 +207,9 @@ def describe_card(values: dict, card: dict) -> str:
     ]
     return PAGE.format(
         name=card["name"],
-        network=f"`{config['model']}`{members}, {numbers}, started from {start}",
+        network=f"`{config['model']}`{members}, {numbers}, started from {describe_start(values)}",
         size=config["image_size"],
+        preset=values["transform"]["name"],
         mirror="; a film and its mirror image are averaged" if values["flip_average"] else "",
         source=values["source"],
         fingerprint=values["data_fingerprint"],
@@ -231,6 +244,8 @@ def main(words: list[str] | None = None) -> int:
     )
     cli.add_flag(parser, "data", default="auto", help="auto, a source or a folder")
     cli.add_flag(parser, "output_dir", type=Path, help="where the checkpoints lie; the project's folder")
+    text = "only write results/predictions of the model of this name as it ships; nothing is chosen anew"
+    cli.add_flag(parser, "predictions", action="store_true", help=text)
     parser.set_defaults(run=_ship)
     return cli.run(parser, words)
 
@@ -238,6 +253,12 @@ def main(words: list[str] | None = None) -> int:
 def _ship(arguments) -> None:
     folders, choice = cli.get_folders(arguments), choose_data(arguments.data)
     cli.say(choice.sentence)
+    if arguments.predictions:
+        checkpoint = shipped.load_shipped(arguments.model)
+        films = {s: load_split(choice, s, **checkpoint.transform.reading) for s in ("val", "test")}
+        said = {split: predict_dataset(checkpoint, part) for split, part in films.items()}
+        print(write_predictions(arguments.model, said))
+        return
     paths = [folders.seed_checkpoint(arguments.model, seed) for seed in arguments.seeds]
     checkpoints = [load_checkpoint(path, model_name=arguments.model) for path in paths]
     print(ship(checkpoints, ensemble=arguments.ensemble, choice=choice))

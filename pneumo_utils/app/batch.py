@@ -49,7 +49,7 @@ def predict_files(
 
 def format_answers(predictions: Iterable[Prediction], *, header: bool = True) -> str:
     """Predictions as CSV: `COLUMNS`, one row each; what is None is left empty, warnings stand in one cell."""
-    rows = (p.to_dict() | {"warnings": " ".join(p.warnings)} for p in predictions)
+    rows = (vars(p) | {"warnings": " ".join(p.warnings)} for p in predictions)
     return _format_rows(rows, header=header)
 
 
@@ -66,11 +66,8 @@ def choose_unanswered(path: Path, films: Iterable[Path], *, model: str, threshol
     """The films that lack an answer in a file of `append_answers`, by whatever path they were named then.
 
     Out of the file go a row that was cut short, and the rows of films that were rejected: they are asked
-    again, since they may have been mended, or have been copied while they were read.
-
-    Raises:
-        UsageError: The file holds something else, or answers of another model or threshold.
-        OSError: The file cannot be read or written.
+    again, since they may have been mended, or have been copied while they were read. A file of something
+    else, or of answers of another model or threshold, is a UsageError.
     """
     places = {find_place(film): film for film in films}
     rows = _read_rows(path)
@@ -115,7 +112,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
 def _write_rows(path: Path, rows: list[dict[str, str]]) -> None:
     content = _format_rows(rows).encode(*_CODEC)
     if path.exists() and path.read_bytes() != content:
-        write_atomically(path.resolve(), lambda temporary: temporary.write_bytes(content))
+        write_atomically(path.resolve(), lambda file: file.write(content))
 
 
 def append_answers(path: Path, predictions: Iterable[Prediction]) -> dict[str, int]:

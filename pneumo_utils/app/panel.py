@@ -9,6 +9,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from pneumo_utils.app import widgets as uploads
+from pneumo_utils.app.batch import format_answers
 from pneumo_utils.app.cards import DISCLAIMER, STYLE, make_answer_table, make_card
 from pneumo_utils.app.reader import FilmReader, Reading, encode_film, encode_saliency
 from pneumo_utils.app.widgets import DropZone, FilmView, SaveButton
@@ -196,7 +197,7 @@ class FilmPanel:
         self._show(self.controls.chosen.value)
 
     def _clear(self) -> None:
-        self.reader.clear()
+        self.reader.readings = []
         self._show()
 
     def _read_films(self, films: list[tuple[str, object]]) -> None:
@@ -249,7 +250,8 @@ class FilmPanel:
             view.show(reading.name, film, encode_saliency(self.reader.explain(reading)))
 
     def _make_table_file(self) -> tuple[str, str, str]:
-        return "answers.csv", "text/csv", self.reader.make_table()
+        table = format_answers(reading.prediction for reading in self.reader.readings)
+        return "answers.csv", "text/csv", table
 
     def _make_page_file(self) -> tuple[str, str, str]:
         reading = self.reader.readings[self.controls.chosen.value]

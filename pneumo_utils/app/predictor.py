@@ -1,19 +1,25 @@
 """Inference for one X-ray (a film): the same read, guard (OOD check) and transform as in validation."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.grey_scale import is_as_trained
 from pneumo_utils.data.images import load_film
 from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 from pneumo_utils.guard.guard import check_film
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import compute_probs, find_refer_range, predict_logits
 from pneumo_utils.models.shipped import ShippedWeights, open_session
+
+FRAME_OR_PALE = (
+    "This model reads grey levels as the file has them, and a frame or few levels can change its answer; cut "
+    "the frame off, or export the film anew."
+)
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,6 @@ class Prediction:
     warnings: list[str]
     reason: str | None
     time_s: float  # wall time from bytes to answer, seconds
-
-    def to_dict(self) -> dict:
-        """Plain values, for JSON."""
-        return asdict(self)
 
     def describe(self) -> str:
         """The answer in a few sentences; signs of the name that do not print are escaped."""
@@ -141,9 +143,11 @@ class Predictor:
         is_phantom = self.checkpoint.source == "synthetic"
         squashed, warnings, reason = None, [], None
         try:
-            film = load_film(source, image_size=self.checkpoint.transform.image_size)
+            film = load_film(source, **self.checkpoint.transform.reading)
             warnings = check_film(film.unsquashed, size=film.size, is_phantom=is_phantom)
             warnings = [*film.notes, *warnings]
+            if self.checkpoint.transform.name == "grey" and not is_as_trained(film.unsquashed):
+                warnings.append(FRAME_OR_PALE)
             squashed = film.squashed
         except ImageError as error:
             reason = str(error)

@@ -26,11 +26,8 @@ def predict_files_on_ray(
     """The answers of `predict_files`, computed by the actors of a Ray cluster.
 
     It uses the Ray that runs in this process, else the cluster that `RAY_ADDRESS` names, else one that it
-    starts here and ends. Every machine needs this package and sees the films under the same path.
-
-    Raises:
-        UsageError: Ray is not installed.
-        PneumoError: While answers are taken: no cluster answers, an actor is lost, or a film is not seen.
+    starts here and ends. Every machine needs this package and sees the films under the same path. While
+    answers are taken a PneumoError says that no cluster answers, an actor is lost, or a film is not seen.
     """
     try:
         import ray.data

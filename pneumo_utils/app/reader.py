@@ -1,14 +1,13 @@
 """What the upload panel does, without its widgets: films in, answers, tables and pages out."""
 
-import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
-from pneumo_utils.app.batch import format_answers
 from pneumo_utils.app.cards import build_film_page, colour_saliency
 from pneumo_utils.app.predictor import Film, Prediction, Predictor
 from pneumo_utils.data.images import load_image
@@ -86,12 +85,6 @@ class FilmReader:
             reading.saliency = self.predictor.explain(reading.film)
         return reading.saliency
 
-    def clear(self) -> None:
-        self.readings = []
-
-    def make_table(self) -> str:
-        return format_answers(reading.prediction for reading in self.readings)
-
     def make_page(self, reading: Reading) -> str:
         """One film, its answer and what is known of the model as an HTML page that needs nothing else."""
         saliency = self.explain(reading)
@@ -111,13 +104,9 @@ def _load_picture(source) -> np.ndarray:
 
 def encode_film(picture: np.ndarray) -> bytes:
     """A film, uint8 (H, W), as the bytes of a JPEG file."""
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "JPEG", quality=90)
-    return stream.getvalue()
+    return imagecodecs.jpeg8_encode(picture, level=90)
 
 
 def encode_saliency(saliency: np.ndarray) -> bytes:
     """A map, float (S, S) of 0 to 1, as the bytes of a PNG file: colour, and clear where it says nothing."""
-    stream = io.BytesIO()
-    Image.fromarray(colour_saliency(saliency)).save(stream, "PNG")
-    return stream.getvalue()
+    return imagecodecs.png_encode(colour_saliency(saliency))

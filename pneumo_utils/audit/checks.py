@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from pneumo_utils.audit.facts import BORDERS, THUMBNAIL_SIZE, AuditTable
-from pneumo_utils.audit.shortcuts import describe_shortcuts
+from pneumo_utils.audit.shortcuts import describe_shortcuts, describe_split_shift
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.folders import PATIENT_PATTERN, SUBTYPES
 from pneumo_utils.data.images import IMAGE_SUFFIXES
@@ -36,6 +36,7 @@ def summarise(table: AuditTable) -> dict:
         "classes": {name: describe_class(films[films["class_name"] == name]) for name in CLASS_NAMES},
         "files": describe_files(table),
         "shortcuts": describe_shortcuts(films),
+        "split_shift": describe_split_shift(films),
     }
 
 

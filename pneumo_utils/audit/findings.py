@@ -10,10 +10,11 @@ import pandas as pd
 
 from pneumo_utils.audit.facts import FILM_SIZE, THUMBNAIL_SIZE, AuditTable
 from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.data.augmentation import make_lung_mask
 from pneumo_utils.data.images import load_image
-from pneumo_utils.evaluation.saliency import make_lung_mask
+from pneumo_utils.evaluation.results import format_interval
 from pneumo_utils.plots.films import plot_shortcuts, plot_spread
-from pneumo_utils.report.html import film_to_html, render, save_page
+from pneumo_utils.report.html import film_to_html, render
 
 SERIOUS, LOOK, FINE = "serious", "look", "fine"
 LEVELS = (SERIOUS, LOOK, FINE)
@@ -36,7 +37,7 @@ class Finding:
 def make_findings(summary: dict) -> list[Finding]:
     """What the figures of `summarise` mean, the serious things first."""
     judges = (_judge_classes, _judge_patients, _judge_identical, _judge_near)
-    judges += (_judge_facts, _judge_covered, _judge_marks, _judge_files)
+    judges += (_judge_facts, _judge_covered, _judge_shift, _judge_marks, _judge_files)
     findings = [finding for judge in judges for finding in judge(summary)]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
@@ -171,6 +172,16 @@ def _judge_covered(summary: dict) -> Iterator[Finding]:
     yield Finding(level, f"{title} (uncovered {whole:.2f}).", text)
 
 
+def _judge_shift(summary: dict) -> Iterator[Finding]:
+    told = [row for row in summary["split_shift"] if row["auroc"] is not None]
+    if told:
+        row = max(told, key=lambda row: row["interval"][0])  # of several, the highest is partly luck
+        level, _ = rate_auroc(row["interval"][0])
+        where = f"AUROC {row['auroc']:.2f} by {row['facts']}, {row['films']}; one origin gives 0.50"
+        text = "A model chosen on films cut from train does worse on test, whose films have another origin."
+        yield Finding(level, f"How well train is told from test: {where}.", "" if level == FINE else text)
+
+
 def _judge_marks(summary: dict) -> Iterator[Finding]:
     classes = {name: values for name, values in summary["classes"].items() if values["films"]}
     if any(values["with_marks"] for values in classes.values()):
@@ -194,14 +205,6 @@ def _judge_files(summary: dict) -> Iterator[Finding]:
         yield Finding(FINE, f"All {make_count(summary['num_films'], 'film')} can be read.")
 
 
-def save_audit(
-    table: AuditTable, summary: dict, *, findings: list[Finding], json_path: Path, html_path: Path
-) -> None:
-    """Writes the figures with the findings, and the page; their folders are made on demand."""
-    save_page(format_json(summary, findings), json_path)
-    save_page(build_page(summary, findings, table), html_path)
-
-
 def format_json(summary: dict, findings: list[Finding]) -> str:
     """Figures and findings as JSON; an undefined figure is null, never NaN."""
     return json.dumps(summary | {"findings": [vars(finding) for finding in findings]}, allow_nan=False)
@@ -213,6 +216,9 @@ def format_text(summary: dict, findings: list[Finding]) -> str:
     for split, count in summary["counts"].items():
         classes = " + ".join(f"{number:,} {name}" for name, number in count["classes"].items())
         lines.append(f"{split}: {classes}")
+    for row in summary["split_shift"]:
+        figures = format_interval(row["auroc"], row["interval"]), format_interval(row["permuted"], None)
+        lines.append(f"train or test by {row['facts']}, {row['films']}: AUROC {', permuted '.join(figures)}")
     for finding in findings:
         lines += ["", f"[{finding.level}] {finding.title}"]
         if finding.text:

@@ -89,7 +89,8 @@ def add_flag(parser: argparse.ArgumentParser, name: str, **settings) -> None:
 
 def add_model_flag(parser: argparse.ArgumentParser, **settings) -> None:
     """Adds `--model`."""
-    names = "cnn_baseline, resnet_finetune, efficientnet_lite0_finetune, or timm_NAME of a backbone of timm"
+    names = "cnn_baseline, cnn_distilled, resnet_finetune, resnet_distilled, efficientnet_lite0_finetune, or "
+    names += "timm_NAME of a backbone of timm"
     add_flag(parser, "model", help=names, **settings)
 
 

@@ -60,14 +60,16 @@ def _show_info(arguments) -> None:
 def _audit(arguments) -> None:
     from pneumo_utils.audit.checks import summarise
     from pneumo_utils.audit.facts import read_facts
-    from pneumo_utils.audit.findings import format_json, format_text, make_findings, save_audit
+    from pneumo_utils.audit.findings import build_page, format_json, format_text, make_findings
+    from pneumo_utils.report.html import save_page
 
     table = read_facts(arguments.folder)
     summary = summarise(table)
     findings = make_findings(summary)
     build = cli.get_folders(arguments).build
     json_path, html_path = build / "audit.json", arguments.html or build / "audit.html"
-    save_audit(table, summary, findings=findings, json_path=json_path, html_path=html_path)
+    save_page(format_json(summary, findings), json_path)
+    save_page(build_page(summary, findings, table), html_path)
     print(format_json(summary, findings) if arguments.json else format_text(summary, findings))
     cli.say(f"The page is {html_path}, the figures are in {json_path}")
 

@@ -24,7 +24,7 @@ def _add_recipe_flags(parser) -> None:
     cli.add_model_flag(parser, required=True)
     cli.add_flag(parser, "batch_size", type=int, help="films in one step")
     cli.add_flag(parser, "lr", type=float, help="peak learning rate")
-    cli.add_flag(parser, "strategy", help="of a pretrained backbone: auto, frozen, two_stage or full")
+    cli.add_flag(parser, "strategy", help="of a pretrained backbone: full, two_stage or frozen")
     cli.add_flag(parser, "weights", type=Path, help="ImageNet weights, a file as it is published")
     switch = {"dest": "pretrained", "action": "store_const", "const": False}
     cli.add_flag(parser, "random_start", **switch, help="no ImageNet weights, even where there are some")
@@ -48,15 +48,21 @@ def _make_config(arguments, **typed):
 def _train(arguments) -> None:
     config, folders = _make_config(arguments, num_epochs=arguments.epochs), cli.get_folders(arguments)
     from pneumo_utils.data.sources import choose_data, load_split
+    from pneumo_utils.models.shipped import find_checkpoint
     from pneumo_utils.runtime import make_accelerator, require_writable
     from pneumo_utils.training.fit import fit
+    from pneumo_utils.training.recipes import TEACHER
     from pneumo_utils.training.resume import load_ended, save_history
 
     require_writable(folders.checkpoints, folders.build)
     accelerator = make_accelerator()
     choice = choose_data(arguments.data)
+    teacher, image_size = None, config.image_size
+    if config.model.endswith("_distilled"):
+        teacher = find_checkpoint(TEACHER, folders.checkpoint(TEACHER), say=cli.say)
+        image_size = max(image_size, teacher.transform.image_size)
     with accelerator.main_process_first():  # it decodes, the others find the films in the cache
-        train, val = (load_split(choice, split, image_size=config.image_size) for split in ("train", "val"))
+        train, val = (load_split(choice, split, image_size=image_size) for split in ("train", "val"))
     if accelerator.is_main_process:
         cli.say(choice.sentence)
         cli.say_skipped(train)
@@ -64,7 +70,7 @@ def _train(arguments) -> None:
     checkpoint = load_ended(path, config, train) if arguments.resume else None
     if checkpoint is None:
         files = {"weights_path": arguments.weights, "checkpoint_path": path}
-        result = fit(config, train, val=val, **files, resume=arguments.resume, say=cli.say)
+        result = fit(config, train, val=val, teacher=teacher, **files, resume=arguments.resume, say=cli.say)
         checkpoint = result.checkpoint
         if accelerator.is_main_process:
             save_history(result.history, folders.history(config.model))

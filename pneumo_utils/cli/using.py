@@ -55,7 +55,7 @@ def _evaluate(arguments) -> None:
     choice = choose_data(arguments.data)
     cli.say(choice.sentence)
     split = arguments.split or ("test" if choice.source == "folder" else "val")
-    dataset = load_split(choice, split, image_size=checkpoint.config.image_size)
+    dataset = load_split(choice, split, **checkpoint.transform.reading)
     cli.say_skipped(dataset)
     row, predictions = evaluate(checkpoint, dataset)
     if choice.source == "folder":
@@ -77,12 +77,12 @@ def _write_report(arguments, choice, checkpoint, dataset, row, predictions) -> N
     cli.say("Writing the report: corruptions and maps of all films take a minute or two.")
     more = {"validation": None, "points": None, "rivals": {}, "warnings": row.get("warnings")}
     if choice.source != "folder" and row["split"] == "test":
-        films = load_split(choice, "val", image_size=checkpoint.config.image_size)
+        films = load_split(choice, "val", **checkpoint.transform.reading)
         more |= {"validation": predict_dataset(checkpoint, films), "points": find_points(checkpoint, films)}
     for name in arguments.against:
         own = cli.get_folders(arguments).checkpoint(name)
         rival = load_shipped(name) if arguments.shipped else find_checkpoint(name, own, say=cli.say)
-        films = load_split(choice, row["split"], image_size=rival.config.image_size)
+        films = load_split(choice, row["split"], **rival.transform.reading)
         more["rivals"][name] = (predict_dataset(rival, films), rival.threshold)
     save_page(build_report(checkpoint, dataset, row, predictions, **more), arguments.report)
     cli.say(f"The page is {arguments.report}")
@@ -136,7 +136,7 @@ def _answer(arguments) -> None:
     else:
         num_answered = 0
         for prediction in predict(predictor, paths):
-            print(json.dumps(prediction.to_dict()) if arguments.json else prediction.describe(), flush=True)
+            print(json.dumps(vars(prediction)) if arguments.json else prediction.describe(), flush=True)
             num_answered += prediction.status == "ok"
     if not num_answered:
         raise PneumoError("No film could be answered; mend what is said beside each, or name other films.")

@@ -32,6 +32,7 @@ class XrayDataset:
     source: str  # "chestxray2017", "pneumoniamnist", "synthetic", or "folder NAME" for films of elsewhere
     split: str  # "train", "val" or "test": what the films may be used for
     skipped: tuple[str, ...] = ()  # names of damaged files that were left out
+    preset: str = "grey"  # of `config.PRESETS`: how they were read
     sizes: np.ndarray | None = None  # int64 (N, 2), stored height and width, pixels; None where not known
 
     def __post_init__(self):
@@ -151,18 +152,10 @@ def _read(path: Path, digest: str) -> XrayDataset | None:
 
 def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
     about = {"digest": digest, "checksum": _compute_checksum(dataset.images)}
-    about |= {"source": dataset.source, "split": dataset.split, "skipped": dataset.skipped}
-
-    def write_images(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.save(file, dataset.images)
-
-    def write_columns(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, about=json.dumps(about), **dataset.get_columns())
-
-    write_atomically(path.with_suffix(".npy"), write_images)
-    write_atomically(path, write_columns)
+    about |= {name: getattr(dataset, name) for name in ("source", "split", "skipped", "preset")}
+    columns = {"about": json.dumps(about), **dataset.get_columns()}
+    write_atomically(path.with_suffix(".npy"), lambda file: np.save(file, dataset.images))
+    write_atomically(path, lambda file: np.savez(file, **columns))
 
 
 def _compute_checksum(images: np.ndarray) -> int:

@@ -131,10 +131,7 @@ def list_folder(folder: Path) -> Listing:
 
 
 def find_root(folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """Where the class folders or splits lie, `folder` or its `chest_xray`, and which splits hold a class.
-
-    Raises PneumoError if there are no class folders.
-    """
+    """Where the class folders or splits lie, `folder` or its `chest_xray`, and which splits hold a class."""
     if not folder.is_dir():
         raise PneumoError(
             f"{folder} is not a folder; expected one of films. Check the path, or run `pneumo data download`."

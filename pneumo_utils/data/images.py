@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pneumo_utils.config import MAX_BYTES
+from pneumo_utils.data.grey_scale import standardise
 from pneumo_utils.errors import ImageError
 from pneumo_utils.runtime import Silence
 
@@ -37,12 +38,14 @@ class LoadedFilm(NamedTuple):
     """What a model and its guard see of one image, decoded once."""
 
     squashed: np.ndarray  # uint8 (S, S), as `load_image` gives it
-    unsquashed: np.ndarray  # uint8 (h, w), the whole image, or a JPEG at a half, a quarter or an eighth
+    unsquashed: (
+        np.ndarray
+    )  # uint8 (h, w), the whole image, or a JPEG at a half, a quarter or an eighth, as read
     size: tuple[int, int]  # height and width of the whole image, pixels
     notes: tuple[str, ...]  # what a DICOM file says of itself that a reader must know, in sentences
 
 
-def load_image(source, *, image_size: int | None = None) -> np.ndarray:
+def load_image(source, *, image_size: int | None = None, preset: str = "grey") -> np.ndarray:
     """One image as a grey array, uint8 (H, W) or (image_size, image_size); 0 is black and 255 white.
 
     Colour becomes its luma, transparent parts become black, more than 8 bits are stretched as `stretch`
@@ -52,24 +55,27 @@ def load_image(source, *, image_size: int | None = None) -> np.ndarray:
         source: The file's bytes (bytes, bytearray or memoryview), its path (str or Path), or pixels:
             an array (H, W) of uint8, uint16 or float, or (H, W, 3) or (H, W, 4) of uint8.
         image_size: Side in pixels to which the image is squashed, its aspect given up; None keeps its size.
+        preset: "percentile" puts the image on the grey scale of `standardise`, before it is squashed.
 
     Raises:
         ImageError: The image is not one film that can be read; the message says why and what to do.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size is {image_size}; expected a number of pixels, 1 or more, or None.")
-    whole = image_size is None
-    return _load_grey(source, draft_size=None)[0] if whole else load_film(source, image_size=image_size)[0]
+    if image_size is not None:
+        return load_film(source, image_size=image_size, preset=preset).squashed
+    grey, *_ = _load_grey(source, draft_size=None)
+    return standardise(grey) if preset == "percentile" else grey
 
 
-def load_film(source, *, image_size: int) -> LoadedFilm:
+def load_film(source, *, image_size: int, preset: str = "grey") -> LoadedFilm:
     """One image squashed to a square of S = `image_size` pixels; takes and raises what `load_image` does."""
     grey, size, notes = _load_grey(source, draft_size=2 * image_size)
-    if grey.shape == (image_size, image_size):
-        return LoadedFilm(grey, grey, size, notes)
-    # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
-    small = Image.fromarray(grey).resize((image_size, image_size), Image.Resampling.BILINEAR)
-    return LoadedFilm(np.array(small), grey, size, notes)
+    film = standardise(grey) if preset == "percentile" else grey
+    if film.shape != (image_size, image_size):
+        # Pillow widens the filter when it shrinks, so fine lines and compression blocks do not alias.
+        film = np.array(Image.fromarray(film).resize((image_size, image_size), Image.Resampling.BILINEAR))
+    return LoadedFilm(film, grey, size, notes)
 
 
 def read_bytes(source) -> bytes:

@@ -7,13 +7,22 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from pneumo_utils.config import FAST_MAX_FILMS, SPLITS, Folders, default_folders, expect, is_fast
+from pneumo_utils.config import (
+    FAST_MAX_FILMS,
+    PRESET,
+    PRESETS,
+    SPLITS,
+    Folders,
+    default_folders,
+    expect,
+    is_fast,
+)
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
@@ -86,9 +95,11 @@ def _choose_automatically(folders: Folders) -> DataChoice:
 
 
 def load_split(
-    choice: DataChoice, split: str, *, image_size: int, folders: Folders | None = None
+    choice: DataChoice, split: str, *, image_size: int, preset: str = PRESET, folders: Folders | None = None
 ) -> XrayDataset:
     """The films of one split at `image_size` pixels, 32 to 512; in short mode a few hundred.
+
+    `preset` is the name of a checkpoint's transform, if the films are for that.
 
     Validation is cut from the official train split, grouped by patient; PneumoniaMNIST brings its own
     validation films, and no patients. Only the source "folder" may have films of one class alone.
@@ -96,13 +107,15 @@ def load_split(
     """
     expect(split in SPLITS, "The split", repr(split), f"one of {', '.join(SPLITS)}")
     max_films = FAST_MAX_FILMS if is_fast() else None
-    films = SOURCES[choice.source](choice.folder, split, image_size, max_films, folders or default_folders())
+    expect(preset in PRESETS, "The preset", repr(preset), f"one of {', '.join(PRESETS)}")
+    settings = {"image_size": image_size, "preset": preset, "max_films": max_films}
+    films = SOURCES[choice.source](choice.folder, split, folders or default_folders(), **settings)
     return films if choice.source == "folder" else films.require_both_classes()
 
 
-def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDataset:
+def _load_chestxray2017(folder, split, folders, **settings) -> XrayDataset:
     official = "test" if split == "test" else "train"
-    settings = {"image_size": image_size, "split": official, "max_films": max_films}
+    settings["split"] = official
     films = list_films(folder, official)
     if official == "train":  # validation last: both parts of films that are mapped from a file are then views
         columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
@@ -110,14 +123,13 @@ def _load_chestxray2017(folder, split, image_size, max_films, folders) -> XrayDa
     return _cut(_read_once(films, f"chestxray2017-{official}", folders, **settings), split)
 
 
-def _load_folder(folder, split, image_size, max_films, folders) -> XrayDataset:
+def _load_folder(folder, split, folders, **settings) -> XrayDataset:
     if split != "test":
         raise UsageError(
             f"The folder {folder.name} has no {split} split; its films can be judged only, with --split test."
         )
     place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
-    settings = {"image_size": image_size, "split": "test", "max_films": max_films}
-    settings["source"] = f"folder {folder.resolve().name}"
+    settings |= {"split": "test", "source": f"folder {folder.resolve().name}"}
     return _read_once(list_films(folder), f"folder-{place}", folders, **settings)
 
 
@@ -126,7 +138,8 @@ def _read_once(films: list[FilmFile], name: str, folders: Folders, **settings) -
     files = [(film, film.path.stat()) for film in films]
     listing = [[film.path.name, film.label, film.patient, s.st_size, s.st_mtime_ns] for film, s in files]
     key = {"read": READ_VERSION, **settings, "films": listing}
-    path = folders.data / "cache" / f"{name}-{settings['image_size']}-{settings['max_films'] or 'all'}.npz"
+    size, preset, number = settings["image_size"], settings["preset"], settings["max_films"] or "all"
+    path = folders.data / "cache" / f"{name}-{size}-{preset}-{number}.npz"
     return load_cached(path, key=key, build=lambda: read_films(films, **settings))
 
 
@@ -136,6 +149,7 @@ def read_films(
     image_size: int,
     split: str,
     max_films: int | None,
+    preset: str = PRESET,
     source: str = "chestxray2017",
 ) -> XrayDataset:
     """Decodes films, several at a time, squashed to squares; those that cannot be read are in `skipped`.
@@ -143,7 +157,8 @@ def read_films(
     Raises PneumoError if more than `MAX_DAMAGED_SHARE` of the films are damaged.
     """
     films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
-    images, results = _decode(films, image_size=image_size, text=f"reading {split} films")
+    settings = {"image_size": image_size, "preset": preset}
+    images, results = _decode(films, f"reading {split} films", **settings)
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
     damaged = [index for index, result in enumerate(results) if isinstance(result, ImageError)]
     if len(damaged) > MAX_DAMAGED_SHARE * len(films):
@@ -164,16 +179,17 @@ def read_films(
         source=source,
         split=split,
         skipped=tuple(films[index].path.name for index in damaged),
+        preset=preset,
     )
 
 
-def _decode(films: list[FilmFile], *, image_size: int, text: str) -> tuple[np.ndarray, list]:
+def _decode(films: list[FilmFile], text: str, *, image_size: int, preset: str) -> tuple[np.ndarray, list]:
     """uint8 (N, S, S), and of each film its stored height and width, or why it cannot be read."""
     images = make_films(len(films), image_size, image_size)
 
     def read(place: int) -> tuple[int, int] | ImageError:
         try:
-            film = load_film(films[place].path, image_size=image_size)
+            film = load_film(films[place].path, image_size=image_size, preset=preset)
             images[place] = film.squashed
             return film.size
         except ImageError as error:
@@ -185,10 +201,12 @@ def _decode(films: list[FilmFile], *, image_size: int, text: str) -> tuple[np.nd
         return images, list(tqdm(reading, total=len(films), desc=text, leave=False))
 
 
-def _load_synthetic(folder, split, image_size, max_films, folders) -> XrayDataset:
+def _load_synthetic(folder, split, folders, *, image_size, preset, max_films) -> XrayDataset:
     official = "test" if split == "test" else "train"
     num_films = min(NUM_PHANTOMS[official], max_films or NUM_PHANTOMS[official])
-    return _cut(make_phantoms(num_films, image_size=image_size, split=official), split)
+    films = make_phantoms(num_films, image_size=image_size, split=official)
+    images = np.stack([load_image(film, image_size=image_size, preset=preset) for film in films.images])
+    return _cut(replace(films, images=images, preset=preset), split)
 
 
 def _cut(official: XrayDataset, split: str) -> XrayDataset:
@@ -244,7 +262,7 @@ def download(folder: Path, size: int) -> None:
         ) from error
 
 
-def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayDataset:
+def _load_pneumoniamnist(folder, split, folders, *, image_size, preset, max_films) -> XrayDataset:
     """From the smallest file that need not be enlarged; patients are not told, so each film is one."""
     from medmnist import PneumoniaMNIST
 
@@ -260,10 +278,12 @@ def _load_pneumoniamnist(folder, split, image_size, max_films, folders) -> XrayD
         raise PneumoError(f"{name} is damaged ({first_line(error)}). Delete it and run again.") from error
     labels = films.labels.reshape(-1).astype(np.int64)
     chosen = choose_films(labels, max_films)
-    images = np.stack([load_image(image, image_size=image_size) for image in films.imgs[chosen]])
+    settings = {"image_size": image_size, "preset": preset}
+    images = np.stack([load_image(image, **settings) for image in films.imgs[chosen]])
     names = np.array([f"pneumoniamnist-{split}-{index:04d}" for index in chosen])
     subtypes = np.where(labels[chosen] == 0, "normal", "unknown")
-    return XrayDataset(images, labels[chosen], names, subtypes, names, "pneumoniamnist", split)
+    columns = (labels[chosen], names, subtypes, names)
+    return XrayDataset(images, *columns, "pneumoniamnist", split, preset=preset)
 
 
 SOURCES: dict[str, Callable[..., XrayDataset]] = {

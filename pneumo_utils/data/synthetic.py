@@ -5,7 +5,6 @@ fills air, so an opacity shows only inside a lung. Nothing measured on phantoms 
 """
 
 import math
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -58,18 +57,6 @@ FOCAL_STRENGTH = (0.30, 0.80)  # share of the air that the centre of a bacterial
 DIFFUSE_STRENGTH = (0.28, 0.62)  # share of the air that the densest strands of a viral pattern fill
 
 
-@dataclass(frozen=True)
-class Patient:
-    """Who is drawn: anatomy as values for each name in `synthetic.ANATOMY`, and what fills the air."""
-
-    key: str
-    subtype: str
-    num_films: int
-    anatomy: SimpleNamespace
-    texture: np.ndarray  # float (32, 32) in 0 to 1, the random field that strands and fluff are cut from
-    spots: np.ndarray  # float (K, 4): x, y, radius, strength of each opacity; K is 0 if normal
-
-
 def make_phantoms(
     num_films: int, *, image_size: int = 64, split: str = "train", seed: int = 0
 ) -> XrayDataset:
@@ -89,7 +76,7 @@ def make_phantoms(
         patient = _draw_patient(index, split=split, seed=seed)
         for film in range(1, min(patient.num_films, num_films - len(rows)) + 1):
             rng = _rng(seed, split, index, film)
-            images[len(rows)] = draw_film(patient, _draw(FILM, rng), image_size=image_size, rng=rng)
+            images[len(rows)] = _draw_film(patient, image_size=image_size, rng=rng)
             name = f"synthetic-{patient.key}-{film}.png"
             rows.append((patient.subtype != "normal", patient.key, patient.subtype, name))
         index += 1
@@ -105,22 +92,26 @@ def _draw(ranges: dict, rng: np.random.Generator) -> SimpleNamespace:
     return SimpleNamespace(**{name: rng.uniform(*limits) for name, limits in ranges.items()})
 
 
-def _draw_patient(index: int, *, split: str, seed: int) -> Patient:
+def _draw_patient(index: int, *, split: str, seed: int) -> SimpleNamespace:
+    """Who is drawn: a value for each name in `ANATOMY`, and what fills the air."""
     # Steps of the share round a circle, from a random start: of any three patients in a row one at least
     # is normal and one at least is not, whatever the seed.
     start = _rng(seed, split, 2**32 - 1, 0).random()
     is_pneumonia = (start + PNEUMONIA_SHARE * index) % 1 < PNEUMONIA_SHARE
     rng = _rng(seed, split, index, 0)
     num_films = int(rng.integers(1, MAX_FILMS_PER_PATIENT + 1))
-    anatomy = _draw(ANATOMY, rng)
-    anatomy.nipple_side = int(rng.choice((-1, 1)))
-    anatomy.branch = rng.uniform(0, 2 * np.pi, 3).tolist()
-    texture = rng.random((32, 32)).astype(np.float32)
+    patient = _draw(ANATOMY, rng)
+    patient.key, patient.num_films = f"{split}-{index:04d}", num_films
+    patient.nipple_side = int(rng.choice((-1, 1)))
+    patient.branch = rng.uniform(0, 2 * np.pi, 3).tolist()
+    patient.texture = rng.random((32, 32)).astype(np.float32)  # that strands and fluff are cut from
     subtype = "normal" if not is_pneumonia else "bacterial" if rng.random() < BACTERIAL_SHARE else "viral"
-    return Patient(f"{split}-{index:04d}", subtype, num_films, anatomy, texture, _draw_spots(subtype, rng))
+    patient.subtype, patient.spots = subtype, _draw_spots(subtype, rng)
+    return patient
 
 
 def _draw_spots(subtype: str, rng: np.random.Generator) -> np.ndarray:
+    """x, y, radius and strength of each opacity, float (K, 4); K is 0 if normal."""
     if subtype == "normal":
         return np.zeros((0, 4))
     if subtype == "viral":  # one wide cloud about each hilum
@@ -133,19 +124,17 @@ def _draw_spots(subtype: str, rng: np.random.Generator) -> np.ndarray:
     return np.stack([x, y, rng.uniform(0.10, 0.20, count), rng.uniform(*FOCAL_STRENGTH, count)], 1)
 
 
-def draw_film(
-    patient: Patient, film: SimpleNamespace, *, image_size: int, rng: np.random.Generator
-) -> np.ndarray:
-    """One film of a patient, uint8 (image_size, image_size); `film` has a value for each name in `FILM`."""
+def _draw_film(patient: SimpleNamespace, *, image_size: int, rng: np.random.Generator) -> np.ndarray:
+    """One film of a patient, uint8 (image_size, image_size)."""
+    film = _draw(FILM, rng)
     # Below 64 pixels ribs are narrower than a pixel: draw at twice the size and average, against moire.
     factor = 2 if image_size < 64 else 1
     x, y = _make_grid(image_size * factor, film)
-    anatomy = patient.anatomy
-    air = _make_air(x, y, anatomy=anatomy, inspiration=film.inspiration)
-    air *= 1 - film.course * _make_opacity(x, y, patient=patient)
-    tissue = _make_tissue(x, y, anatomy=anatomy)
+    air = _make_air(x, y, patient, inspiration=film.inspiration)
+    air *= 1 - film.course * _make_opacity(x, y, patient)
+    tissue = _make_tissue(x, y, patient)
     inside = np.minimum(4 * tissue, 1)  # no bone and no air outside the skin
-    density = tissue + inside * (_make_bones(x, y, anatomy=anatomy) - air)
+    density = tissue + inside * (_make_bones(x, y, patient) - air)
     density = density.reshape(image_size, factor, image_size, factor).mean((1, 3))
     return _expose(density, film, rng=rng)
 
@@ -170,25 +159,25 @@ def _bump(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
     return np.exp(-(x * x + y * y) / (radius * radius))
 
 
-def _make_air(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace, inspiration: float) -> np.ndarray:
+def _make_air(x: np.ndarray, y: np.ndarray, patient: SimpleNamespace, *, inspiration: float) -> np.ndarray:
     """Air along the ray, 0 to about 0.6: two lung fields and the windpipe."""
     side, t = np.sign(x), np.abs(x)
-    u = (t - 0.40 - 0.07 * y) / (anatomy.lung_width + 0.05 * y)
-    v = (y - 0.12) / anatomy.lung_height
+    u = (t - 0.40 - 0.07 * y) / (patient.lung_width + 0.05 * y)
+    v = (y - 0.12) / patient.lung_height
     u2, v2 = u * u, v * v
     field = _edge(1 - np.sqrt(np.sqrt(u2 * u2 + v2 * v2 + u2 * v2)), 0.10)  # between an ellipse and a box
     # The liver lifts the dome on the patient's right.
-    dome = anatomy.base + inspiration + 0.025 * side - anatomy.dome * (1 - ((t - 0.36) / 0.40) ** 2)
+    dome = patient.base + inspiration + 0.025 * side - patient.dome * (1 - ((t - 0.36) / 0.40) ** 2)
     field *= _edge(dome - y, 0.03)
-    heart = _edge(1 - _heart_radius(x, y) / anatomy.heart, 0.07)
-    middle = anatomy.mediastinum + anatomy.thymus * np.exp(-(((y + 0.32) / 0.16) ** 2))
+    heart = _edge(1 - _heart_radius(x, y) / patient.heart, 0.07)
+    middle = patient.mediastinum + patient.thymus * np.exp(-(((y + 0.32) / 0.16) ** 2))
     knob = _edge(0.085 - np.hypot(x - 0.13, y + 0.25), 0.025)
     field *= (1 - 0.9 * heart) * _edge(t - middle, 0.03) * (1 - 0.7 * knob)
     field *= 0.75 + 0.25 * np.sqrt(np.clip(1 - u2, 0, 1))
-    field *= 1 - anatomy.veil - anatomy.vessels * _make_vessels(x, y, anatomy=anatomy)
+    field *= 1 - patient.veil - patient.vessels * _make_vessels(x, y, patient)
     windpipe = _edge(0.045 - np.abs(x), 0.02) * _edge(-0.18 - y, 0.06)
-    gas = _bump(x - 0.38, 1.5 * (y - anatomy.base - 0.04), 0.13)
-    return 0.6 * field + 0.12 * windpipe + anatomy.gas * gas
+    gas = _bump(x - 0.38, 1.5 * (y - patient.base - 0.04), 0.13)
+    return 0.6 * field + 0.12 * windpipe + patient.gas * gas
 
 
 def _heart_radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -197,51 +186,51 @@ def _heart_radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.hypot((0.87 * u + 0.5 * v) / 0.37, (0.87 * v - 0.5 * u) / 0.27)
 
 
-def _make_vessels(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+def _make_vessels(x: np.ndarray, y: np.ndarray, patient: SimpleNamespace) -> np.ndarray:
     """Branches from each hilum, finer outwards; 0 to about 1.5."""
     u, v = np.abs(x) - 0.17, y - 0.02
     radius, angle = np.hypot(u, v), np.arctan2(v, u) + 0.35 * np.sign(x)
     tree = 1.2 * _bump(u, v, 0.12)
     fade = 1.4 * radius / (radius + 0.1) * np.exp(-radius / 0.3)
-    wobble = 1.2 * np.sin(12 * radius + anatomy.branch[0])
-    for count, phase, bend in zip((6, 9, 13), anatomy.branch, (5, -8, 11), strict=True):
+    wobble = 1.2 * np.sin(12 * radius + patient.branch[0])
+    for count, phase, bend in zip((6, 9, 13), patient.branch, (5, -8, 11), strict=True):
         branch = np.clip(np.cos(count * angle + phase + bend * radius + wobble), 0, 1)
         tree += fade * branch * branch
     return tree
 
 
-def _make_tissue(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+def _make_tissue(x: np.ndarray, y: np.ndarray, patient: SimpleNamespace) -> np.ndarray:
     """Soft tissue along the ray: trunk, neck, heart and great vessels, belly, breasts and a nipple."""
     t = np.abs(x)
-    half_width = anatomy.body * (0.26 + 0.72 * _edge(y + 0.80 - 0.12 * t, 0.10)) - 0.06 * _edge(y + 0.1, 0.25)
+    half_width = patient.body * (0.26 + 0.72 * _edge(y + 0.80 - 0.12 * t, 0.10)) - 0.06 * _edge(y + 0.1, 0.25)
     depth = np.sqrt(np.clip(1 - (t / half_width) ** 2, 0, 1))
     tissue = _edge(half_width - t, 0.03) * (0.42 + 0.30 * depth)
-    tissue += 0.10 * _edge(0.13 - t, 0.06) + 0.08 * _edge(1 - _heart_radius(x, y) / anatomy.heart, 0.2)
-    tissue += 0.10 * _edge(y - anatomy.base, 0.25)
-    tissue += anatomy.breast * 0.6 * _edge(1 - np.hypot((t - 0.45) / 0.33, (y - 0.38) / 0.27), 0.12)
-    tissue += anatomy.nipple * _bump(x - 0.45 * anatomy.nipple_side, y - 0.36, 0.05)
+    tissue += 0.10 * _edge(0.13 - t, 0.06) + 0.08 * _edge(1 - _heart_radius(x, y) / patient.heart, 0.2)
+    tissue += 0.10 * _edge(y - patient.base, 0.25)
+    tissue += patient.breast * 0.6 * _edge(1 - np.hypot((t - 0.45) / 0.33, (y - 0.38) / 0.27), 0.12)
+    tissue += patient.nipple * _bump(x - 0.45 * patient.nipple_side, y - 0.36, 0.05)
     return tissue
 
 
-def _make_bones(x: np.ndarray, y: np.ndarray, *, anatomy: SimpleNamespace) -> np.ndarray:
+def _make_bones(x: np.ndarray, y: np.ndarray, patient: SimpleNamespace) -> np.ndarray:
     """Ribs, collar bones, shoulder blades and the spine."""
     t = np.abs(x)
     cage = _edge(1 - np.hypot(t / 0.86, (y - 0.12) / 1.0), 0.06) * _edge(0.78 - y, 0.1)
     out = np.maximum(t - 0.15, 0)
-    back = y - anatomy.rib_slope * out * (1.1 + 0.5 * out)
-    front = y + 0.9 * anatomy.rib_slope * (t - 0.55) - 0.35 * (t - 0.55) ** 2
+    back = y - patient.rib_slope * out * (1.1 + 0.5 * out)
+    front = y + 0.9 * patient.rib_slope * (t - 0.55) - 0.35 * (t - 0.55) ** 2
     ribs = np.zeros_like(x)
     for path, strength in ((back, 1.0), (front, 0.45 * _edge(t - 0.28, 0.08))):
-        wave = np.cos(2 * np.pi * (path / anatomy.rib_gap + anatomy.rib_phase))
+        wave = np.cos(2 * np.pi * (path / patient.rib_gap + patient.rib_phase))
         ribs += strength * _edge(wave - 0.1, 0.35) * (1.15 - 0.4 * np.clip(wave, 0, 1))  # the rim is denser
-    collar = y - anatomy.clavicle + 0.035 * np.sin(6 * (t - 0.1)) + 0.20 * (t - 0.1)
+    collar = y - patient.clavicle + 0.035 * np.sin(6 * (t - 0.1)) + 0.20 * (t - 0.1)
     collar = _edge(0.035 - np.abs(collar), 0.018) * _edge(0.305 - np.abs(t - 0.395), 0.03)
     spine = _edge(0.075 - t, 0.02) * (0.75 + 0.25 * np.cos(2 * np.pi * y / 0.16))
     scapula = _edge(1 - np.hypot((t - 0.80) / 0.20, (y + 0.25) / 0.38), 0.15)
-    return anatomy.bone * (cage * ribs + 1.6 * collar + 0.8 * spine) + anatomy.scapula * scapula
+    return patient.bone * (cage * ribs + 1.6 * collar + 0.8 * spine) + patient.scapula * scapula
 
 
-def _make_opacity(x: np.ndarray, y: np.ndarray, *, patient: Patient) -> np.ndarray:
+def _make_opacity(x: np.ndarray, y: np.ndarray, patient: SimpleNamespace) -> np.ndarray:
     """Share of the air that is filled, 0 to below 1."""
     fluid = np.zeros_like(x)
     if not len(patient.spots):

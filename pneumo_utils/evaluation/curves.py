@@ -1,4 +1,4 @@
-"""Curves of a model: ROC and precision-recall with bands, reliability (calibration), decision curve."""
+"""Curves of a model: ROC with its band, reliability (calibration), decision curve."""
 
 from dataclasses import dataclass
 
@@ -6,11 +6,10 @@ import numpy as np
 
 from pneumo_utils.data.dataset import check_both_classes
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, Ranking, draw_patient_weights, rank_films
+from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions, draw_patient_weights, rank_films
 
 # Quotients of whole numbers, unlike the steps of linspace, are the same floats as shares of films.
 FALSE_ALARM_GRID = np.arange(101) / 100
-RECALL_GRID = np.arange(1, 101) / 100
 THRESHOLD_GRID = np.arange(1, 100) / 100
 
 
@@ -25,43 +24,23 @@ class Band:
 
 
 def compute_roc_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
-    """Sensitivity over false alarms (1 - specificity), 0, 0.01 ... 1; its top where it is vertical."""
-    counts = _rank_draws(predictions, num_draws).sum_from_top()
-    tp, fp = (np.pad(count, ((0, 0), (1, 0))) for count in counts)
-    rows = zip(fp / fp[:, -1:], tp / tp[:, -1:], strict=True)
-    return _make_band(FALSE_ALARM_GRID, [np.interp(FALSE_ALARM_GRID, *row) for row in rows])
+    """Sensitivity over false alarms (1 - specificity), 0, 0.01 ... 1; its top where it is vertical.
 
-
-def compute_precision_recall_band(predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> Band:
-    """Precision over recall (sensitivity), 0.01, 0.02 ... 1, at the highest threshold that reaches it.
-
-    Nothing is interpolated, for precision does not run straight between two thresholds.
-
-    Source: Davis and Goadrich, The Relationship Between Precision-Recall and ROC Curves, ICML 2006.
+    A PneumoError is raised where a class has no film, or no draw of patients has films of both.
     """
-    tp, fp = _rank_draws(predictions, num_draws).sum_from_top()
-    recall, precision = tp / tp[:, -1:], tp / np.maximum(tp + fp, 1)
-    first = [np.searchsorted(row, RECALL_GRID) for row in recall]
-    return _make_band(RECALL_GRID, np.take_along_axis(precision, np.stack(first), axis=1))
-
-
-def _rank_draws(predictions: Predictions, num_draws: int) -> Ranking:
-    """The films as they are, and in each draw of patients with both classes; a PneumoError without one."""
     check_both_classes(predictions.labels, "A curve")
     weights = draw_patient_weights(predictions.patients, num_draws=num_draws)
     weights = np.vstack([np.ones(len(predictions)), weights])
     ranking = rank_films(predictions.labels, predictions.probs, weights)
-    both = (ranking.positive.sum(1) > 0) & (ranking.negative.sum(1) > 0)
+    tp, fp = (np.pad(count, ((0, 0), (1, 0))) for count in ranking.sum_from_top())
+    both = (tp[:, -1] > 0) & (fp[:, -1] > 0)
     if not both[1:].any():
         count = predictions.num_patients
         raise PneumoError(f"A band needs more than the films of {count} patient(s) to draw from.")
-    return Ranking(ranking.probs, ranking.positive[both], ranking.negative[both])
-
-
-def _make_band(grid: np.ndarray, curves: np.ndarray | list) -> Band:
-    """The first curve is that of the films as they are, the others those of the draws."""
-    low, high = np.quantile(curves[1:], [0.025, 0.975], axis=0)
-    return Band(grid, curves[0], low, high)
+    rows = zip(fp[both] / fp[both, -1:], tp[both] / tp[both, -1:], strict=True)
+    curve, *drawn = [np.interp(FALSE_ALARM_GRID, *row) for row in rows]
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return Band(FALSE_ALARM_GRID, curve, low, high)
 
 
 def compute_reliability(predictions: Predictions) -> Band:

@@ -1,15 +1,12 @@
-"""What decisions cost: operating points, prevalence, selective prediction (refer band), any threshold."""
+"""What decisions cost: operating points, selective prediction (refer band), any threshold."""
 
 import numpy as np
 
-from pneumo_utils.config import expect
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation import metrics
 from pneumo_utils.evaluation.evaluate import make_predict
 from pneumo_utils.evaluation.metrics import NUM_DRAWS, Predictions
-from pneumo_utils.evaluation.results import format_share
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.training.thresholds import ReferBand, choose_operating_points, predict_sets
 
@@ -25,46 +22,6 @@ def find_points(checkpoint: Checkpoint, val: XrayDataset) -> dict[str, float]:
         balanced=checkpoint.threshold,
         screening=checkpoint.screening_threshold,
     )
-
-
-def judge_points(predictions: Predictions, points: dict[str, float]) -> dict[str, dict]:
-    """`judge_predictions` at each operating point, a threshold by name, that was chosen on other films."""
-    return {name: metrics.judge_predictions(predictions, threshold=point) for name, point in points.items()}
-
-
-def describe_points(judged: dict[str, dict]) -> str:
-    """A line for each operating point, from `judge_points`."""
-    lines, names = [], ("sensitivity", "specificity")
-    for point, row in judged.items():
-        shares = [f"{name} {format_share(row, name, percent=True)}" for name in names]
-        lines.append(f"{point.replace('_', '-'):<9} at {row['threshold']:.3f}: {', '.join(shares)}")
-    return "\n".join(lines)
-
-
-def describe_prevalence(row: dict, *, prevalence: float) -> str:
-    """What an answer is worth at a share of pneumonia of 0 to 1, in one sentence."""
-    shares = row["sensitivity"], row["specificity"]
-    ppv, npv = metrics.compute_predictive_values(*shares, prevalence=prevalence)
-    worth = f"{ppv:.0%} of the alarms and {npv:.1%} of the all-clears are right"
-    return f"where {prevalence:.0%} are ill, {worth}"
-
-
-def shift_prior(probs, *, from_prevalence: float, to_prevalence: float):
-    """Corrects P(pneumonia), a number or an array, for another share of the ill (prior shift).
-
-    The odds are multiplied by the ratio of the two prior odds: right if pneumonia looks the same in both
-    places and only its share differs. The ranking of the films, and with it the AUROC, stays.
-
-    Source: Saerens, Latinne and Decaestecker, Neural Computation 14, 2002, section 2.2.
-    """
-    for name, value in (("from_prevalence", from_prevalence), ("to_prevalence", to_prevalence)):
-        expect(0 < value < 1, name, value, "above 0 and below 1")
-    probs = np.asarray(probs, dtype=np.float64)
-    if not np.all((probs >= 0) & (probs <= 1)):
-        raise UsageError("A probability is outside 0 to 1 or not a number; expected P(pneumonia).")
-    ill = probs * (to_prevalence / from_prevalence)
-    well = (1 - probs) * ((1 - to_prevalence) / (1 - from_prevalence))
-    return ill / (ill + well)
 
 
 def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: int = NUM_DRAWS) -> dict:
@@ -88,14 +45,6 @@ def judge_refer_band(band: ReferBand, predictions: Predictions, *, num_draws: in
         with np.errstate(invalid="ignore"):
             intervals[name] = metrics.compute_interval(weights @ (counted & among) / (weights @ among))
     return {"alpha": band.alpha, **shares, "intervals": intervals}
-
-
-def describe_refer_band(judged: dict) -> str:
-    """What a band did, from `judge_refer_band`, in one sentence."""
-    wrong = judged["error_among_answered"]
-    rest = "none is answered" if wrong is None else f"{wrong:.1%} of the answered are wrong"
-    lack, referred = 1 - judged["coverage"], judged["share_referred"]
-    return f"{judged['alpha']:.0%} stated, {lack:.1%} lack the truth, {referred:.1%} are referred, {rest}"
 
 
 def describe_threshold(predictions: Predictions, threshold: float) -> str:

@@ -19,6 +19,10 @@ def make_predict(checkpoint: Checkpoint) -> Predict:
     reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
 
     def predict(dataset: XrayDataset) -> np.ndarray:
+        if dataset.preset != checkpoint.transform.name:
+            raise ValueError(
+                f"The films are read as {dataset.preset!r}; expected {checkpoint.transform.name!r}."
+            )
         return compute_probs(predict_logits(model, dataset.images, **reading), checkpoint.temperature)
 
     return predict
@@ -48,6 +52,7 @@ def evaluate(checkpoint: Checkpoint, dataset: XrayDataset) -> tuple[dict, Predic
         "flip_average": checkpoint.flip_average,
         "num_members": checkpoint.num_members,
         "pretrained": checkpoint.pretrained,
+        "taught_by": checkpoint.taught_by,
         "strategy": config.strategy,
         "image_size": config.image_size,
         "epoch": checkpoint.val_metrics.get("epoch"),

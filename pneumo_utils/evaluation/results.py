@@ -55,7 +55,7 @@ def save_result(row: dict, path: Path) -> None:
             rows = []
         rows = [kept for kept in rows if identify(kept) != identify(row)]
         text = json.dumps({"rows": sorted([*rows, row], key=identify)}, indent=1, allow_nan=False) + "\n"
-        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def describe_data(row: dict) -> str:
@@ -101,8 +101,10 @@ def format_table(rows: list[dict]) -> str:
 
 
 def describe_start(row: dict) -> str:
-    """What the training of a row began from."""
-    return "ImageNet weights" if row["pretrained"] else "random weights"
+    """What the training of a row began from, and who taught it."""
+    start = "ImageNet weights" if row["pretrained"] else "random weights"
+    teacher = row.get("taught_by", "").split(" ")[0]  # behind it a hash of its weights
+    return f"{start}, taught by {teacher}" if teacher else start
 
 
 def build_markdown_table(head: tuple[str, ...], rows: list[list]) -> str:

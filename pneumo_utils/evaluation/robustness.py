@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from pneumo_utils.config import expect
 from pneumo_utils.data.dataset import XrayDataset
+from pneumo_utils.data.images import load_image
 from pneumo_utils.evaluation.metrics import Predict, compute_metrics
 
 STRETCHES = {"wider": {"width": 1.2}, "narrower": {"width": 1 / 1.2}}
@@ -187,6 +188,14 @@ def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0
     return corrupted
 
 
+def _read_again(dataset: XrayDataset, images: np.ndarray) -> XrayDataset:
+    """Changed films, uint8 (N, H, W), as they would be read from files of their own."""
+    if dataset.preset == "percentile":
+        reading = {"image_size": dataset.image_size, "preset": dataset.preset}
+        images = np.stack([load_image(image, **reading) for image in images])
+    return replace(dataset, images=images)
+
+
 def compute_corruption_curves(
     predict: Predict, dataset: XrayDataset, *, threshold: float, severities: Sequence[int] = SEVERITIES
 ) -> dict[str, list[dict]]:
@@ -205,6 +214,6 @@ def compute_corruption_curves(
     plain = {"severity": 0, "strength": None, **judge(dataset)}
     curves = {name: [plain] for name in CORRUPTIONS}
     for name, severity, strength in asked:
-        films = replace(dataset, images=corrupt_films(dataset.images, name, severity=severity))
+        films = _read_again(dataset, corrupt_films(dataset.images, name, severity=severity))
         curves[name].append({"severity": int(severity), "strength": strength, **judge(films)})
     return curves

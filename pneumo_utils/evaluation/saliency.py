@@ -5,7 +5,6 @@ but there Grad-CAM had next to nothing in common with what the logit loses when 
 """
 
 import copy
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -15,35 +14,17 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from pneumo_utils.config import GREY_MEAN, EvalTransform
+from pneumo_utils.data.augmentation import make_lung_mask
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.metrics import Predict, Predictions, judge_predictions
 from pneumo_utils.models.backbone import list_blocks
 from pneumo_utils.models.registry import Ensemble
 
-# The ellipse at the left of the lung mask, as shares of width and height; its top leans towards the spine.
-CENTRE = (0.285, 0.49)
-HALF_AXES = (0.18, 0.40)
-TILT_DEG = 12.0
 NUM_COPIES = 5  # untrained networks; with a single one the median lay between -0.5 and 0.6, by chance
 # About 0 to the models. Black would look like air, and a film's own mean would give the label away: lungs
 # with pneumonia are brighter.
 COVER_GREY = round(255 * GREY_MEAN)
-
-
-def make_lung_mask(size: int) -> np.ndarray:
-    """A rough lung field, bool (size, size): two ellipses that fit most frontal films resized to a square.
-
-    They were drawn by hand over the mean of 5,840 films of ChestXRay2017: generous at the flanks and towards
-    the heart, short of the deepest corners behind the diaphragm, mirror-symmetric. Where a child lies askew
-    or was cropped, lung stays outside: what is read there is no proof of a shortcut, only a strong hint.
-    """
-    line = (np.arange(size) + 0.5) / size
-    x = np.minimum(line, 1 - line)[None, :] - CENTRE[0]  # folded at the middle: one ellipse does for both
-    y = line[:, None] - CENTRE[1]
-    cos, sin = math.cos(math.radians(TILT_DEG)), math.sin(math.radians(TILT_DEG))
-    across, along = x * cos + y * sin, y * cos - x * sin
-    return (across / HALF_AXES[0]) ** 2 + (along / HALF_AXES[1]) ** 2 <= 1
 
 
 @torch.inference_mode(False)  # gradients are needed, whatever the caller has switched off
@@ -179,20 +160,34 @@ def _correlate(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def compute_coverage(predict: Predict, dataset: XrayDataset) -> dict:
-    """The AUROC on films as they are, with the lungs covered, and with everything else covered.
+    """The AUROC on films as they are and with lungs, or all but the lungs, covered in two ways.
 
     A model that reads the lungs keeps most of its AUROC with the rest covered and falls towards 0.5 with the
     lungs covered; what stays above is a shortcut, or lung that the rough field leaves out. Some loss is owed
-    to the strangeness of covered films alone, so compare the two covers. They are whole, lungs_covered and
-    rest_covered: 0 to 1, None without both classes; and intervals of these, by patient.
+    to the strangeness of films covered with grey; what is "swapped" comes from a film of the other class, so
+    that a model that reads lungs alone ranks films with swapped lungs the wrong way round. They are whole,
+    lungs_covered, rest_covered, lungs_swapped and rest_swapped: 0 to 1, None without both classes; and
+    intervals of these, by patient.
     """
     lungs = make_lung_mask(dataset.image_size)
-    covers = {"whole": np.zeros_like(lungs), "lungs_covered": lungs, "rest_covered": ~lungs}
+    grey, others = np.uint8(COVER_GREY), dataset.images[_draw_others(dataset.labels)]
+    covers = {"whole": (np.zeros_like(lungs), grey)}
+    for name, cover in (("covered", grey), ("swapped", others)):
+        covers |= {f"lungs_{name}": (lungs, cover), f"rest_{name}": (~lungs, cover)}
     coverage, intervals = {}, {}
-    for name, mask in covers.items():
-        covered = np.where(mask, np.uint8(COVER_GREY), dataset.images)
-        probs = predict(replace(dataset, images=covered))
+    for name, (mask, cover) in covers.items():
+        probs = predict(replace(dataset, images=np.where(mask, cover, dataset.images)))
         predictions = Predictions(dataset.labels, probs, dataset.patients, dataset.names)
         judged = judge_predictions(predictions, threshold=0.5)
         coverage[name], intervals[name] = judged["auroc"], judged["intervals"]["auroc"]
     return coverage | {"intervals": intervals}
+
+
+def _draw_others(labels: np.ndarray) -> np.ndarray:
+    """For each film, of labels int (N,), the place of one of the other class; its own where there is none."""
+    rng, places = np.random.default_rng(0), np.arange(len(labels))
+    for label in (0, 1):
+        others = np.flatnonzero(labels != label)
+        if len(others):
+            places[labels == label] = rng.choice(others, np.sum(labels == label))
+    return places

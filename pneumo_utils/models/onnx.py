@@ -71,7 +71,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
             f"expected {MAX_DIFFERENCE:.0e} at most. Nothing was written; try other versions of torch and "
             "onnxruntime."
         )
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_atomically(path, lambda file: file.write(content))
     return difference
 
 

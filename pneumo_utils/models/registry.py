@@ -9,7 +9,9 @@ from pneumo_utils.models.cnn import CnnBaseline
 
 MODELS = {
     "cnn_baseline": CnnBaseline,
+    "cnn_distilled": CnnBaseline,
     "resnet_finetune": ResnetFinetune,
+    "resnet_distilled": ResnetFinetune,
     "efficientnet_lite0_finetune": EfficientnetLite0Finetune,
 }
 

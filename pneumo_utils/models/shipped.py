@@ -101,10 +101,7 @@ def load_card(name: str, folder: Path | None = None) -> dict:
 
 
 def load_halves(path: Path) -> dict[str, np.ndarray]:
-    """Weights by name from a file in half precision, in float32; whole numbers as they are.
-
-    A weight that is not finite raises a ValueError, a damaged file an error in safetensors' own words.
-    """
+    """Weights by name from a file in half precision, in float32; whole numbers as they are."""
     arrays = load_file(path)
     arrays |= {name: value.astype(np.float32) for name, value in arrays.items() if value.dtype.kind == "f"}
     if not all(np.isfinite(value).all() for value in arrays.values()):

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, roc_curve
+from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, precision_recall_curve, roc_curve
 
 from pneumo_utils.config import CLASS_NAMES, expect
 from pneumo_utils.data.dataset import XrayDataset
@@ -39,13 +39,12 @@ def plot_roc(predictions: dict[str, Predictions], *, thresholds: dict[str, float
 
 @styled
 def plot_precision_recall(predictions: dict[str, Predictions]) -> Figure:
-    """Precision over recall with 95 % bands, by model name, on the same films of two patients or more."""
+    """Precision over recall, by model name, on the same films."""
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
     for name, p, colour in with_colours(predictions):
-        band = curves.compute_precision_recall_band(p)
-        axis.fill_between(band.x, band.low, band.high, color=colour, alpha=0.15, linewidth=0)
+        precision, recall, _ = precision_recall_curve(p.labels, p.probs)
         auprc = compute_metrics(p.labels, p.probs, threshold=0.5)["auprc"]
-        axis.step(band.x, band.value, where="pre", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
+        axis.step(recall, precision, where="post", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
     share = float(np.mean(p.labels))
     axis.axhline(share, linestyle=":", color="0.5", label=f"chance: {share:.0%} of the films are ill")
     axis.set(xlabel="recall: share of the ill that is found", xlim=(0, 1.01), ylim=(0, 1.02))

@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 
 from pneumo_utils.config import CLASS_NAMES, COLOUR_MAP
 from pneumo_utils.data.dataset import XrayDataset
-from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
+from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled
 
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # of a film, uint8
 OPACITY = 0.65  # of the colour where a saliency map is 1; it fades with the map
@@ -124,7 +124,7 @@ def show_saliency(
 
     The maps are float (K, H, W), 0 to 1, from `compute_saliency`, of the films of the index in this order.
     """
-    from pneumo_utils.evaluation.saliency import make_lung_mask
+    from pneumo_utils.data.augmentation import make_lung_mask
 
     expected = (len(index), *dataset.images.shape[1:])
     if saliency.shape != expected:
@@ -143,29 +143,6 @@ def show_saliency(
     scale.ax.tick_params(labelsize=8)
     scale.set_label("speaks for PNEUMONIA; 1 is the most of the film", fontsize=9, labelpad=0)
     set_title(figure, "", synthetic=dataset.is_synthetic)
-    return figure
-
-
-@styled
-def plot_lung_share(shares: dict[str, np.ndarray], *, even_share: float) -> Figure:
-    """Share of the saliency in the rough lung field, float (N,) by name: a dot a film, a bar the median.
-
-    NaN, a film without a map, is left out and counted; the dotted line is the share of an even map.
-    """
-    rng = np.random.default_rng(0)  # for the scatter across a row, which means nothing
-    figure, axis = plt.subplots(figsize=(7, 1.3 + 0.55 * len(shares)))
-    labels = []
-    for row, (name, values, colour) in enumerate(with_colours(shares)):
-        shown = values[np.isfinite(values)]
-        axis.scatter(shown, row + rng.uniform(-0.25, 0.25, len(shown)), s=8, color=colour, alpha=0.4)
-        if len(shown):
-            axis.plot([np.median(shown)] * 2, [row - 0.35, row + 0.35], color=colour, linewidth=2.5)
-        without = len(values) - len(shown)
-        labels.append(f"{name}\n{len(shown)} films" + (f", {without} without a map" if without else ""))
-    axis.axvline(even_share, color="0.3", linestyle=":", label=f"an even map: {even_share:.2f}")
-    name_rows(axis, labels)
-    axis.set(xlabel="share of the saliency inside the rough lung field", xlim=(0, 1))
-    figure.legend(loc="outside lower right", fontsize=9)
     return figure
 
 

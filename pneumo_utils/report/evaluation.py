@@ -10,7 +10,7 @@ from pneumo_utils.evaluation.metrics import Predictions
 from pneumo_utils.evaluation.results import describe_data, format_interval
 from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.plots import evaluation as plots
-from pneumo_utils.plots.films import plot_lung_share, show_saliency
+from pneumo_utils.plots.films import show_saliency
 from pneumo_utils.report.html import render
 from pneumo_utils.training.thresholds import fit_refer_band
 
@@ -56,7 +56,7 @@ def build_report(
         warnings=None if warnings is None else [f"{name}: {text}" for name, text in warnings.items()],
         rivals=rivals,
         predictive_values=list_predictive_values(row, predictions),
-        points=decisions.judge_points(predictions, points) if points is not None else None,
+        points=points and {n: metrics.judge_predictions(predictions, threshold=t) for n, t in points.items()},
         refer_bands=list_refer_bands(predictions, validation) if validation is not None else None,
         every_threshold=list_thresholds(predictions, row["threshold"]),
         **draw_curves(models, thresholds=thresholds, synthetic=dataset.is_synthetic),
@@ -139,13 +139,13 @@ def build_error_sections(
     parts = subgroups.compute_subgroups(predictions, dataset, threshold=row["threshold"])
     inside, even_share = saliency.compute_lung_share(maps), saliency.compute_even_share(dataset.image_size)
     shares = {CLASS_NAMES[label]: inside[dataset.labels == label] for label in np.unique(dataset.labels)}
-    title = "Saliency inside the lungs"
+    shares = {name: np.nanmedian(share) for name, share in shares.items() if np.isfinite(share).any()}
     return {
         "worst": show_saliency(dataset, worst, maps[worst], titles=titles) if len(worst) else None,
         "worst_names": predictions.names[worst],
         "subgroups": plots.plot_subgroups(parts, title="Parts of these films", **mark),
         "subgroup_sentences": subgroups.describe_subgroups(parts),
-        "lung_share": plot_lung_share(shares, even_share=even_share, title=title, **mark),
+        "lung_shares": shares | {"an even map": even_share},
         "check": saliency.compute_randomisation_check(model, dataset.images[checked], **reading),
     }
 

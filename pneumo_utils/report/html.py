@@ -23,6 +23,7 @@ def make_environment():
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": figure_to_html, "film": film_to_html, "interval": format_interval}
+    environment.filters["percent"] = "{:.1%}".format
     return environment
 
 
@@ -32,7 +33,7 @@ def render(template: str, **values) -> str:
 
 
 def save_page(page: str, path: Path) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    write_atomically(path, lambda file: file.write(page.encode()))
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):

@@ -24,7 +24,7 @@ from pneumo_utils.runtime import (
     name_what_to_lower,
     set_seed,
 )
-from pneumo_utils.training.resume import EpochRecord, RunFiles, describe_run
+from pneumo_utils.training.resume import EpochRecord, RunFiles, describe_run, describe_teacher
 from pneumo_utils.training.thresholds import calibrate, choose_settings
 from pneumo_utils.training.trainer import Trainer
 
@@ -49,6 +49,7 @@ def fit(
     *,
     val: XrayDataset,
     weights_path: Path | None = None,
+    teacher: Checkpoint | None = None,
     checkpoint_path: Path | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
@@ -58,6 +59,9 @@ def fit(
     Args:
         train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
+        teacher: A network that learnt from the same training films, or from none of `val`; its probability
+            for a film's augmented copy counts by `teacher_share` beside the label. Films may be larger than
+            the model's `image_size`, so that the teacher sees more of them.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
         say: Takes one line an epoch.
@@ -74,15 +78,15 @@ def fit(
     accelerator = make_accelerator()
     is_writer = accelerator.is_main_process  # of several processes one speaks and writes
     say = say if is_writer else lambda text: None
-    run = describe_run(config, train, val, weights_path=weights_path, device=accelerator.device.type)
+    run = describe_run(config, train, val, weights_path=weights_path, teacher=teacher)
     files = RunFiles(checkpoint_path, run, is_writer=is_writer)
     with files.hold():
-        point = files.start(train, resume=resume, say=say)
+        point = files.start(train, teacher=teacher, resume=resume, say=say)
         if point is not None:
             return _train(*point, val=val, files=files, say=say)
-        trainer, pretrained = make_trainer(config, train, weights_path=weights_path, say=say)
+        trainer, pretrained = make_trainer(config, train, weights_path=weights_path, teacher=teacher, say=say)
         about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
-        about["data_fingerprint"] = train.fingerprint()
+        about |= {"data_fingerprint": train.fingerprint(), "taught_by": describe_teacher(teacher)}
         best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
         return _train(trainer, best, [], val=val, files=files, say=say)
 
@@ -160,7 +164,7 @@ def _run_epoch(
 
 
 def make_trainer(
-    config: TrainConfig, train: XrayDataset, *, weights_path: Path | None = None, say=print
+    config: TrainConfig, train: XrayDataset, *, weights_path: Path | None = None, teacher=None, say=print
 ) -> tuple[Trainer, bool]:
     """A trainer at its start, and whether the backbone has ImageNet weights; errors as from `fit`."""
     if train.split != "train":
@@ -174,7 +178,7 @@ def make_trainer(
     keep_freed_memory()
     set_seed(config.seed)
     model, config, pretrained = prepare_model(config, weights_path=weights_path, say=say)
-    return Trainer(config, model, train, accelerator=make_accelerator()), pretrained
+    return Trainer(config, model, train, accelerator=make_accelerator(), teacher=teacher), pretrained
 
 
 def prepare_model(
@@ -182,8 +186,8 @@ def prepare_model(
 ) -> tuple[nn.Module, TrainConfig, bool]:
     """Builds the model and settles how it starts; a sentence says if weights could not be fetched.
 
-    Returns the model, the configuration with "auto" replaced, and whether the backbone has ImageNet weights.
-    Weights or a strategy for a backbone that are asked of a model that has none raise a UsageError.
+    Returns the model, the configuration as it is used, and whether the backbone has ImageNet weights. Weights
+    or a strategy for a backbone that are asked of a model that has none raise a UsageError.
     """
     model = build_model(config.model, dropout=config.dropout)
     if not isinstance(model, FinetunedBackbone):
@@ -192,12 +196,11 @@ def prepare_model(
                 f"{config.model} has no pretrained backbone; expected --strategy full and no --weights. "
                 "Choose --model resnet_finetune for transfer."
             )
-        return model, replace(config, strategy="full", pretrained=False), False
+        return model, replace(config, pretrained=False, backbone_lr_factor=1.0), False
     state = model.load_imagenet_state(weights_path, say=say) if config.pretrained else None
     if state is not None:
         model.use_imagenet_state(state)
-    elif config.pretrained:
+        return model, config, True
+    if config.pretrained:
         say(RANDOM_WEIGHTS_SENTENCE)
-    if config.strategy == "auto":
-        config = replace(config, strategy="full" if state is None else "two_stage")
-    return model, config, state is not None
+    return model, replace(config, backbone_lr_factor=1.0), False

@@ -47,10 +47,6 @@ def find_lr(
 
     Source: Smith, Cyclical Learning Rates, WACV 2017, arXiv 1506.01186. The suggestion by steepest descent is
     that of the fastai library, the smoothing that of Adam's averages.
-
-    Raises:
-        UsageError: There are fewer than 10 steps, or the batch is larger than the set.
-        PneumoError: The loss was no number after a few steps, or memory ran out.
     """
     expect(num_steps >= 10, "steps", num_steps, "10 or more")
     trainer, _ = make_trainer(config, train, weights_path=weights_path, say=say)

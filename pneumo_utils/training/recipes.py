@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 
-from pneumo_utils.config import TrainConfig
+from pneumo_utils.config import Augmentation, TrainConfig
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.backbone import TIMM_PREFIX
 
-RECIPES: dict[str, TrainConfig] = {
-    "cnn_baseline": TrainConfig(model="cnn_baseline", image_size=128, num_epochs=14, lr=3e-3),
-    "resnet_finetune": TrainConfig(model="resnet_finetune", image_size=64, num_epochs=5, lr=1e-3),
-    "efficientnet_lite0_finetune": TrainConfig(
-        model="efficientnet_lite0_finetune", image_size=128, num_epochs=5, lr=5e-4, strategy="full"
-    ),
-}
+# Half of the films get their outside from another one: what lies there says nothing about pneumonia, and a
+# network that could read it there would.
+AUGMENTATION = Augmentation(outside_prob=0.5)
+TEACHER = "efficientnet_lite0_finetune"  # of the models that are called distilled
+_RECIPES = (
+    TrainConfig(model="cnn_baseline", image_size=128, num_epochs=14, lr=3e-3),
+    TrainConfig(model="cnn_distilled", image_size=128, num_epochs=30, lr=3e-3),
+    TrainConfig(model="resnet_finetune", image_size=128, num_epochs=10, lr=1e-3, backbone_lr_factor=0.1),
+    TrainConfig(model="resnet_distilled", image_size=128, num_epochs=16, lr=1e-3, pretrained=False),
+    TrainConfig(model="efficientnet_lite0_finetune", image_size=192, num_epochs=6, lr=5e-4),
+)
+RECIPES = {config.model: replace(config, augmentation=AUGMENTATION) for config in _RECIPES}
 
 
 def make_config(model: str, **changes) -> TrainConfig:

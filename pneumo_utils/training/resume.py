@@ -25,7 +25,7 @@ from pneumo_utils.models.registry import build_model
 from pneumo_utils.runtime import get_versions, is_out_of_memory, lock_file, make_accelerator, require_writable
 from pneumo_utils.training.trainer import Trainer
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SUFFIX = ".resume"
 ANEW = "train anew without --resume (in a lesson: resume=False, or delete the file)"
 
@@ -64,17 +64,35 @@ def save_history(history: list[EpochRecord], stem: Path) -> None:
 
 
 def describe_run(
-    config: TrainConfig, train: XrayDataset, val: XrayDataset, *, weights_path: Path | None, device: str
+    config: TrainConfig,
+    train: XrayDataset,
+    val: XrayDataset,
+    *,
+    weights_path: Path | None,
+    teacher: Checkpoint | None,
 ) -> dict:
     """What makes two runs the same, as plain values by names that can stand in a sentence.
 
     The configuration is the one that was asked for, not yet settled.
     """
-    about = {"short mode": "on" if is_fast() else "off", "weights": "none", "device": device}
+    accelerator = make_accelerator()
+    about = {"short mode": "on" if is_fast() else "off", "weights": "none"}
+    about |= {"device": accelerator.device.type, "precision": accelerator.mixed_precision}
+    about["teacher"] = describe_teacher(teacher)
     if weights_path is not None and weights_path.is_file():
         about["weights"] = hashlib.sha256(weights_path.read_bytes()).hexdigest()
     films = {"train films": train.fingerprint(), "validation films": val.fingerprint()}
     return about | _describe_config(config) | films | get_versions()
+
+
+def describe_teacher(teacher: Checkpoint | None) -> str:
+    """A teacher's name and the first hex digits of a hash of its weights; empty for none."""
+    if teacher is None:
+        return ""
+    digest = hashlib.blake2b(digest_size=6)
+    for name in sorted(teacher.state):
+        digest.update(teacher.state[name].numpy().tobytes())
+    return f"{teacher.model_name} {digest.hexdigest()}"
 
 
 def _describe_config(config: TrainConfig) -> dict:
@@ -100,9 +118,8 @@ def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoin
     checkpoint = load_checkpoint(path)
     found = _describe_config(checkpoint.config) | {"train films": checkpoint.data_fingerprint}
     asked = _describe_config(config) | {"train films": train.fingerprint()}
-    for name, value in {"strategy": "auto", "pretrained": True}.items():
-        if asked[name] == value:  # training settles what comes of this wish
-            asked[name] = found[name]
+    if config.pretrained and not found["pretrained"]:  # a wish, and ImageNet weights could not be had
+        asked |= {name: found[name] for name in ("pretrained", "backbone_lr_factor")}
     require_same_run(path, found, asked)
     return checkpoint
 
@@ -126,7 +143,9 @@ class RunFiles:
         require_writable(self.checkpoint_path.parent)
         return lock_file(self.checkpoint_path, holder="another training")
 
-    def start(self, train: XrayDataset, *, resume: bool, say: Callable[[str], None]) -> tuple | None:
+    def start(
+        self, train: XrayDataset, *, teacher: Checkpoint | None, resume: bool, say: Callable[[str], None]
+    ) -> tuple | None:
         """The trainer, best checkpoint and records to go on with, or None; a sentence says which.
 
         What a process that was killed left half-written is removed. A safe point of another run, or one that
@@ -139,7 +158,7 @@ class RunFiles:
                 half.unlink(missing_ok=True)
         is_there = self.path is not None and self.path.exists()
         if is_there and resume:
-            point = self._load(train)
+            point = self._load(train, teacher)
             say(f"Training goes on after epoch {len(point[-1])}.")
             return point
         if is_there:
@@ -148,7 +167,9 @@ class RunFiles:
             say(f"There is no safe point {self.path.name}: training starts from the beginning.")
         return None
 
-    def _load(self, train: XrayDataset) -> tuple[Trainer, Checkpoint, list[EpochRecord]]:
+    def _load(
+        self, train: XrayDataset, teacher: Checkpoint | None
+    ) -> tuple[Trainer, Checkpoint, list[EpochRecord]]:
         try:
             content = load_tensors(self.path)
             with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
@@ -160,7 +181,7 @@ class RunFiles:
             best = from_values(content["best"]["values"], content["best"]["state"])
             best.build_model()
             model = build_model(best.config.model, dropout=best.config.dropout)
-            trainer = Trainer(best.config, model, train, accelerator=make_accelerator())
+            trainer = Trainer(best.config, model, train, accelerator=make_accelerator(), teacher=teacher)
             trainer.load_state_dict(content["trainer"])
             return trainer, best, [EpochRecord(**row) for row in content["history"]]
         except Exception as error:  # a foreign file can fail in any way; the sentence names it

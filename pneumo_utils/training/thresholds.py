@@ -15,6 +15,7 @@ from pneumo_utils.runtime import make_accelerator
 
 SCREENING_SENSITIVITY = RULE_IN_SPECIFICITY = 0.95
 """What screening and ruling in promise, on validation films as they are and on their stressed copies."""
+MIRROR_GAIN = 0.001  # of AUROC on stressed copies, for which each answer may take twice as long
 
 
 def choose_operating_points(
@@ -44,16 +45,18 @@ def choose_operating_points(
     check_both_classes(labels, "An operating point")
     kinds = ((labels, probs), (stress_labels, stress_probs))
     if balanced is None:
-        num_views = len(stress_labels) // len(labels)  # each kind is to count the same
-        pooled_labels = np.concatenate([np.tile(labels, num_views), stress_labels])
-        pooled_probs = np.concatenate([np.tile(probs, num_views), stress_probs])
-        balanced = choose_threshold(pooled_labels, pooled_probs)
+        balanced = choose_threshold(_pool(labels, stress_labels), _pool(probs, stress_probs))
     if screening is None:
         screening = min(choose_screening_threshold(*kind) for kind in kinds)
     rule_in = max(choose_rule_in_threshold(*kind) for kind in kinds)
     # Where both promises are easily kept, screening would lie above rule-in. Neither passes the balanced
     # point: a lower screening threshold misses fewer, and a higher one for ruling in alarms fewer.
     return {"balanced": balanced, "screening": min(screening, balanced), "rule_in": max(rule_in, balanced)}
+
+
+def _pool(plain: np.ndarray, stressed: np.ndarray) -> np.ndarray:
+    """Values of films and of several stressed copies of each, so that both kinds count the same."""
+    return np.concatenate([np.tile(plain, len(stressed) // len(plain)), stressed])
 
 
 def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
@@ -69,25 +72,21 @@ def choose_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
     return _move_between(thresholds[best], probs)
 
 
-def choose_screening_threshold(
-    labels: np.ndarray, probs: np.ndarray, *, sensitivity: float = SCREENING_SENSITIVITY
-) -> float:
-    """The highest threshold with this sensitivity, above 0 to 1; all else as in `choose_threshold`."""
+def choose_screening_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
+    """The highest threshold that finds enough of the ill; all else as in `choose_threshold`."""
     _, reached, thresholds = roc_curve(labels, probs, drop_intermediate=False)
-    return _move_between(thresholds[np.flatnonzero(reached >= sensitivity)[0]], probs)
+    return _move_between(thresholds[np.flatnonzero(reached >= SCREENING_SENSITIVITY)[0]], probs)
 
 
-def choose_rule_in_threshold(
-    labels: np.ndarray, probs: np.ndarray, *, specificity: float = RULE_IN_SPECIFICITY
-) -> float:
-    """The lowest threshold with this specificity, above 0 to 1; all else as in `choose_threshold`.
+def choose_rule_in_threshold(labels: np.ndarray, probs: np.ndarray) -> float:
+    """The lowest threshold that leaves enough of the healthy alone; all else as in `choose_threshold`.
 
     Where normal films of probability 1 leave no other, it is the next number above 1: nothing is called.
     """
     normal = np.sort(np.asarray(probs)[np.asarray(labels) == 0])
     candidates = np.append(np.unique(probs), np.inf)
     reached = np.searchsorted(normal, candidates) / len(normal)
-    threshold = candidates[np.flatnonzero(reached >= specificity)[0]]
+    threshold = candidates[np.flatnonzero(reached >= RULE_IN_SPECIFICITY)[0]]
     if threshold == np.inf and np.max(probs) == 1:
         return float(np.nextafter(1.0, 2.0))
     return _move_between(threshold, probs)
@@ -121,9 +120,9 @@ def choose_settings(
 ) -> dict[str, float]:
     """Temperature, threshold and screening_threshold of a checkpoint, from logits of validation films.
 
-    The temperature is that of the plain films, the thresholds are `choose_operating_points`.
+    Both kinds have half a say in the temperature, as in the thresholds of `choose_operating_points`.
     """
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_temperature(_pool(logits, stress_logits), _pool(labels, stress_labels))
     probs, stress_probs = (compute_probs(kind, temperature) for kind in (logits, stress_logits))
     points = choose_operating_points(labels, probs, stress_labels=stress_labels, stress_probs=stress_probs)
     thresholds = {"threshold": points["balanced"], "screening_threshold": points["screening"]}
@@ -133,9 +132,9 @@ def choose_settings(
 def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -> Checkpoint:
     """Settles everything about a trained model that is neither weight nor recipe, on validation films.
 
-    Mirror images are averaged in where the films of `make_stress_films` are then ranked no worse. Temperature
-    and thresholds are from `choose_settings`; the refer band is fitted on the plain films. `val_metrics` gets
-    the AUROC on both kinds of films and the accuracy.
+    Mirror images are averaged in where the films of `make_stress_films` are then ranked better by
+    `MIRROR_GAIN`. Temperature and thresholds are from `choose_settings`; the refer band is fitted on the
+    plain films. `val_metrics` gets the AUROC on both kinds of films and the accuracy.
     """
     model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
 
@@ -144,7 +143,7 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
 
     found = {flip: predict(stressed, flip) for flip in (False, True)}
     stress_auroc = {flip: float(roc_auc_score(stressed.labels, found[flip])) for flip in found}
-    flip = stress_auroc[True] >= stress_auroc[False]
+    flip = stress_auroc[True] >= stress_auroc[False] + MIRROR_GAIN
     logits = predict(val, flip)
     chosen = choose_settings(val.labels, logits, stress_labels=stressed.labels, stress_logits=found[flip])
     probs = compute_probs(logits, chosen["temperature"])

@@ -11,26 +11,26 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from pneumo_utils.config import EvalTransform, TrainConfig
+from pneumo_utils.config import EvalTransform, TrainConfig, expect
 from pneumo_utils.data.augmentation import augment_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.models.backbone import FinetunedBackbone, list_blocks
+from pneumo_utils.models.checkpoint import Checkpoint
 from pneumo_utils.models.predict import predict_logits
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
     """AdamW with one group of parameters a block and one for the head, the head last.
 
-    In `two_stage` the rates fall geometrically from the head down to `backbone_lr_factor` of it at the
-    lowest block: what was learnt from a million photographs changes least where it is most general.
+    The rates fall geometrically from the head down to `backbone_lr_factor` of it at the lowest block: what
+    was learnt from a million photographs changes least where it is most general.
 
     Source: Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
     rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
     """
     parts = [*list_blocks(model), model.head]
-    depth = len(parts) - 1
-    factor = config.backbone_lr_factor if config.strategy == "two_stage" else 1.0
+    depth, factor = len(parts) - 1, config.backbone_lr_factor
     groups = [
         {"params": list(part.parameters()), "lr": config.lr * factor ** ((depth - index) / depth)}
         for index, part in enumerate(parts)
@@ -55,9 +55,12 @@ class Trainer:
     normalisation sees the films of its own process alone.
     """
 
-    def __init__(self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator):
+    def __init__(
+        self, config: TrainConfig, model: nn.Module, train: XrayDataset, *, accelerator, teacher=None
+    ):
         self.config, self.accelerator, self.device = config, accelerator, accelerator.device
-        self.transform = EvalTransform(config.image_size)
+        self.transform = EvalTransform(config.image_size, train.preset)
+        self.teach = teacher and self._prepare_teacher(teacher)
         self.images = torch.from_numpy(train.images).to(self.device)
         self.labels = torch.from_numpy(train.labels).to(self.device)
         self.steps_per_epoch = len(train) // config.batch_size
@@ -96,8 +99,6 @@ class Trainer:
     def train_epoch(self, epoch: int, *, on_step: Callable[[float], None] = lambda loss: None) -> float:
         """Goes once through the films in a new order and returns the mean loss; `on_step` takes each."""
         self.open_blocks(self.num_open_blocks(epoch))
-        if self.frozen is not None:
-            self.frozen.view = (epoch - 1) % self.config.frozen_views
         losses = []
         for batch in self.draw_batches():
             losses.append(self.step(batch))
@@ -138,13 +139,19 @@ class Trainer:
         return mean
 
     def compute_loss(self, index: torch.Tensor) -> torch.Tensor:
-        """The cross-entropy of the films at `index`, int64 (B,), weighted by class, labels smoothed."""
+        """The cross-entropy of the films at `index`, int64 (B,), weighted by class, labels smoothed.
+
+        With a teacher the label is a mean of its own and of the teacher's probability for the same copy.
+        """
         labels, smoothing = self.labels[index], self.config.label_smoothing
         targets, weights = labels * (1 - 2 * smoothing) + smoothing, self.class_weights[labels]
         if self.frozen is not None:
             logits = self.bare_model.classify(self.frozen.get(index))
         else:
-            inputs = self._draw_inputs(index)
+            levels = self._draw_levels(index)
+            inputs = self._fit_inputs(levels)
+            if self.teach is not None:
+                targets = torch.lerp(targets, self.teach(levels), self.config.teacher_share)
             if self.config.mixup > 0:
                 share = self.shares.beta(self.config.mixup, self.config.mixup)
                 inputs, targets, weights = (_mix(x, share) for x in (inputs, targets, weights))
@@ -162,26 +169,51 @@ class Trainer:
             weights = len(labels) / (2 * np.bincount(labels, minlength=2))
         return torch.tensor(weights, dtype=torch.float32, device=self.device)
 
-    def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
-        """Films under a new draw of the augmentation, as the model takes them: float (B, 1, S, S)."""
-        levels = self.transform.to_grey_levels(self.images[index])
-        levels = augment_films(levels, self.config.augmentation, generator=self.draws)
-        return self.transform.normalise(levels)
+    def _draw_levels(self, index: torch.Tensor) -> torch.Tensor:
+        """Films under a new draw of the augmentation: grey levels, float (B, 1, H, W) in 0 to 1."""
+        levels = self.images[index].unsqueeze(1).float().div_(255)
+        return augment_films(levels, self.config.augmentation, generator=self.draws)
+
+    def _fit_inputs(self, levels: torch.Tensor) -> torch.Tensor:
+        """Grey levels as the model takes them: float (B, 1, S, S)."""
+        return self.transform.normalise(self.transform.resize(levels))
+
+    def _prepare_teacher(self, teacher: Checkpoint) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A function from grey levels, (B, 1, H, W), to the teacher's P(pneumonia), (B,), of the same films.
+
+        Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
+        """
+        expect(
+            teacher.transform.name == self.transform.name,
+            "The teacher's preset",
+            teacher.transform.name,
+            self.transform.name,
+        )
+        model = teacher.build_model().to(self.device, memory_format=torch.channels_last)
+
+        @torch.no_grad()
+        def teach(levels: torch.Tensor) -> torch.Tensor:
+            inputs = teacher.transform.normalise(teacher.transform.resize(levels))
+            with self.accelerator.autocast():
+                logits = model(inputs.contiguous(memory_format=torch.channels_last))
+            return torch.sigmoid(logits.float() / teacher.temperature)
+
+        return teach
 
     def _take_share(self, values):
         """The films of this process."""
         return values[self.accelerator.process_index :: self.accelerator.num_processes]
 
     def _make_frozen_features(self) -> "FrozenFeatures | None":
-        """A table for the first epochs, if only the head learns in them and no films are blended."""
-        is_alone = self.accelerator.num_processes == 1 and self.config.mixup == 0
+        """A table for the first epochs, if only the head learns in them, from each film and label alone."""
+        is_alone = self.accelerator.num_processes == 1 and self.config.mixup == 0 and self.teach is None
         if isinstance(self.bare_model, FinetunedBackbone) and is_alone and self.num_open_blocks(1) == 0:
-            return FrozenFeatures(len(self.labels), self.config.frozen_views, self._compute_features)
+            return FrozenFeatures(len(self.labels), self._compute_features)
         return None
 
     def _compute_features(self, index: torch.Tensor) -> torch.Tensor:
         with self.accelerator.autocast():
-            inputs = self._draw_inputs(index).contiguous(memory_format=torch.channels_last)
+            inputs = self._fit_inputs(self._draw_levels(index)).contiguous(memory_format=torch.channels_last)
             return self.bare_model.backbone(inputs)
 
     def _update_average(self) -> None:
@@ -265,32 +297,31 @@ def _mix(values: torch.Tensor, share: float) -> torch.Tensor:
 class FrozenFeatures:
     """Features of films by a backbone that does not learn, in a table that fills itself.
 
-    A view is one draw of the augmentation for each film; epochs take the views in turn. Features in a view
-    are computed when a batch first asks for them: its first epoch costs what an epoch without the table
-    would, gives the same, and the epochs after it cost next to nothing.
+    They are of one draw of the augmentation for each film, computed when a batch first asks for them: the
+    first epoch costs what an epoch without the table would, gives the same, and the epochs after it cost next
+    to nothing.
 
     Args:
-        num_films, num_views: Rows of the table, 1 or more each.
+        num_films: Rows of the table, 1 or more.
         compute: Features, float (B, F), of the films at indices, int64 (B,), under a new draw.
     """
 
-    def __init__(self, num_films: int, num_views: int, compute: Callable[[torch.Tensor], torch.Tensor]):
-        self.compute, self.view = compute, 0
-        self.known = torch.zeros(num_views, num_films, dtype=torch.bool)
+    def __init__(self, num_films: int, compute: Callable[[torch.Tensor], torch.Tensor]):
+        self.compute, self.known = compute, torch.zeros(num_films, dtype=torch.bool)
         self.table: torch.Tensor | None = None
         self.predicted: list[tuple[np.ndarray, torch.Tensor]] = []
 
     def get(self, index: torch.Tensor) -> torch.Tensor:
         """Features of a batch: float (B, F), without gradient, for films at `index`, int64 (B,)."""
-        missing = index[~self.known[self.view, index.cpu()].to(index.device)]
+        missing = index[~self.known[index.cpu()].to(index.device)]
         if len(missing):
             with torch.no_grad():
                 computed = self.compute(missing).float()
             if self.table is None:
-                self.table = computed.new_zeros(*self.known.shape, computed.shape[1])
-            self.table[self.view, missing] = computed
-            self.known[self.view, missing.cpu()] = True
-        return self.table[self.view, index]
+                self.table = computed.new_zeros(len(self.known), computed.shape[1])
+            self.table[missing] = computed
+            self.known[missing.cpu()] = True
+        return self.table[index]
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What is known of the training films."""

@@ -17,7 +17,9 @@ def main(words: list[str] | None = None) -> int:
     actions = parser.add_subparsers(required=True, metavar="action")
     text = "teach the network on the train split and choose its limits"
     train = cli.add_command(actions, "train", _train, text=text)
-    cli.add_flag(train, "steps", type=int, default=1200, help="batches; 1200 if left out")
+    cli.add_flag(train, "steps", type=int, default=2000, help="batches; 2000 if left out")
+    text = "a folder of weights to go on from, with a third of the learning rate; anew if left out"
+    cli.add_flag(train, "start", type=Path, help=text)
     cli.add_flag(train, "weights", type=Path, help="where the weights go; into the package if left out")
     judge = cli.add_command(actions, "judge", _judge, text="count what it lets through and what it catches")
     cli.add_flag(
@@ -36,25 +38,30 @@ def _train(arguments) -> None:
     cli.say(choice.sentence)
     train, val = (load_split(choice, part, image_size=teach.FILM_SIZE) for part in ("train", "val"))
     pictures = teach.read_pictures(arguments.pictures, "fit")
-    batches = teach.GuardBatches(train.images, pictures)
-    net = teach.train_film_kinds(batches, num_steps=arguments.steps, say=cli.say)
-    limits = teach.choose_limits(net, val.images)
+    counts = {kind: len(images) for kind, images in pictures.items()}
+    elsewhere, held = teach.take_elsewhere(pictures)
+    batches = teach.GuardBatches(train.images, pictures, elsewhere)
+    how = {"net": network.load_net(arguments.start), "lr": 1e-3} if arguments.start else {}
+    net = teach.train_film_kinds(batches, num_steps=arguments.steps, say=cli.say, **how)
+    limits = teach.choose_limits(net, val.images, held)
     card = {
         "data": train.source,
         "films": {"train": len(train), "val": len(val)},
-        "pictures": {kind: len(images) for kind, images in pictures.items()},
+        "pictures": counts,
         "sources": _read_sources(arguments.pictures),
         "steps": arguments.steps,
+        "is_continued": arguments.start is not None,
         "weights": sum(weight.numel() for weight in net.parameters()),
     }
     path = network.save_film_kinds(net, limits, card, arguments.weights or network.WEIGHTS)
-    print(f"Rejects below {limits[0]:.3f}, warns below {limits[1]:.3f}: {path}")
+    said = ", ".join(f"{name} {limit:.3g}" for name, limit in limits.items())
+    print(f"{said}: {path}")
 
 
 def _judge(arguments) -> None:
     choice = choose_data(arguments.data)
     cli.say(choice.sentence)
-    films = load_split(choice, "test", image_size=224)
+    films = load_split(choice, "test", image_size=224, preset="grey")  # as the guard gets them
     pictures = teach.read_pictures(arguments.pictures, "judge")
     seen = {path.name for path in arguments.pictures.glob("fit/*")} if arguments.pictures else set()
     result = {"data": films.source, "split": films.split, "sources": _read_sources(arguments.pictures)}

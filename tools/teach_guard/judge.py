@@ -12,6 +12,8 @@ from tools.teach_guard.pictures import SEEN_DRAWINGS, SEEN_FAULTS, UNSEEN_DRAWIN
 
 JUDGE_SEED = 10_000
 DRAWING_SIZE = 256
+ELSEWHERE = "elsewhere_chest_films"
+"""The folder of outside pictures that are frontal films of another hospital."""
 
 
 def judge_guard(
@@ -31,7 +33,8 @@ def judge_guard(
         num_drawings: Drawings of each kind.
 
     Returns:
-        "rows": one for each kind, with counts; "summary": the shares over them; "ms_per_film".
+        "rows": one for each kind, with counts, and for chest films how many were "said" to be of which other
+        kind; "summary": the shares over the rows; "ms_per_film".
     """
     rows = [_make_row("test films", films, is_chest=True, is_seen=True)]
     for fault in (*SEEN_FAULTS, *UNSEEN_FAULTS):
@@ -63,7 +66,10 @@ def _make_row(name: str, images, *, is_seen: bool, is_chest: bool = False, kind:
     verdicts = [judge_film(_enlarge(image)) for image in images]
     counts = {word: sum(v == word for v, _ in verdicts) for word in ("accepted", "warned", "rejected")}
     row = {"name": name, "is_chest": is_chest, "is_seen": is_seen, "n": len(verdicts), **counts}
-    return row | ({"named": sum(SENTENCES[kind] in text for _, text in verdicts)} if kind else {})
+    named = {name: sum(text in said for _, said in verdicts) for name, text in SENTENCES.items()}
+    if is_chest:
+        row["said"] = {name: count for name, count in named.items() if count}
+    return row | ({"named": named[kind]} if kind else {})
 
 
 def _summarise(rows: list[dict]) -> dict:
@@ -73,7 +79,9 @@ def _summarise(rows: list[dict]) -> dict:
 
     chest = [row for row in rows if row["is_chest"]]
     summary = {}
-    for name, part in (("test_films", chest[:1]), ("other_chest_films", chest[1:])):
+    elsewhere = [row for row in chest if row["name"] == f"pictures: {ELSEWHERE}"]
+    others = [row for row in chest[1:] if row not in elsewhere]
+    for name, part in (("test_films", chest[:1]), (ELSEWHERE, elsewhere), ("other_chest_films", others)):
         summary[name] = {
             "n": sum(row["n"] for row in part),
             "let_through": share(part, "accepted", "warned"),

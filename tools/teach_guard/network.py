@@ -10,6 +10,7 @@ from torch import nn
 from pneumo_utils.guard.guard import INPUT_SIZE, KINDS, WEIGHTS
 from pneumo_utils.models.cnn import conv_block
 from pneumo_utils.models.onnx import build_onnx
+from pneumo_utils.models.shipped import load_halves
 from tools.shipped_files import save_halves, strip_weights
 
 
@@ -59,15 +60,21 @@ def predict_chest(net: FilmKindNet, levels: torch.Tensor) -> torch.Tensor:
     return net(normalise_levels(levels)).softmax(1)[:, 0]
 
 
-def save_film_kinds(
-    net: FilmKindNet, limits: tuple[float, float], card: dict, folder: Path = WEIGHTS
-) -> Path:
+def load_net(folder: Path = WEIGHTS) -> FilmKindNet:
+    """The network with the weights that `save_film_kinds` wrote there."""
+    net = FilmKindNet()
+    net.load_state_dict(
+        {name: torch.from_numpy(w) for name, w in load_halves(folder / "film_kinds.safetensors").items()}
+    )
+    return net
+
+
+def save_film_kinds(net: FilmKindNet, limits: dict[str, float], card: dict, folder: Path = WEIGHTS) -> Path:
     """Writes `film_kinds.safetensors` in half precision, its graph `film_kinds.onnx` and `film_kinds.json`.
 
     Args:
         net: Its weights already rounded to half precision.
-        limits: Below which P(chest) a picture is rejected, and below which it is warned of; chosen on
-            those weights.
+        limits: Of P(chest), as `choose_limits` chose them on those weights.
         card: Plain values about the training.
         folder: Where to.
 
@@ -82,7 +89,7 @@ def save_film_kinds(
     (folder / "film_kinds.onnx").write_bytes(graph)
     save_halves(net.state_dict(), folder / "film_kinds.safetensors")
     path = folder / "film_kinds.json"
-    values = {"kinds": KINDS, "reject_below": limits[0], "warn_below": limits[1], "card": card}
+    values = {"kinds": KINDS, **limits, "card": card}
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     return path
 

@@ -37,9 +37,12 @@ def put_together(films: torch.Tensor, generator: torch.Generator) -> torch.Tenso
 
 
 def put_on_page(films: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """A small film, 30 to 55 % of each side, somewhere on a plain page."""
+    """A small film, 30 to 55 % of each side, somewhere on a page of writing, which is no frame to cut."""
     n, _, size, _ = films.shape
-    pages = _draw(n, generator).round().view(-1, 1, 1, 1).expand_as(films).clone()
+    is_ink = torch.rand(n, 1, size // 4, size // 2, generator=generator) < 0.4
+    is_ink[:, :, ::3] = False  # between the lines
+    is_light = _draw(n, generator).view(-1, 1, 1, 1) < 0.5
+    pages = F.interpolate((is_ink ^ is_light).to(films.dtype), (size, size))
     for page, film in zip(pages, films, strict=True):
         height, width = (int(size * (0.3 + 0.25 * _draw(1, generator))) for _ in range(2))
         top = int(_draw(1, generator) * (size - height))
