@@ -59,9 +59,9 @@ def fit(
     Args:
         train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
-        teacher: A network that learnt from the same training films, or from none of `val`; its probability
-            for a film's augmented copy counts by `teacher_share` beside the label. Films may be larger than
-            the model's `image_size`, so that the teacher sees more of them.
+        teacher: A network that has seen none of the films of `val`; its probability for a film's augmented
+            copy counts by `teacher_share` beside the label. Films may be larger than the model's
+            `image_size`, so that the teacher sees more of them.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
         say: Takes one line an epoch.
