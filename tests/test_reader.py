@@ -4,12 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from conftest import make_film
+from conftest import make_checkpoint, make_film
 from PIL import Image
 from uploading import make_png, make_reader
 
 from pneumo_utils.app.predictor import Predictor
 from pneumo_utils.app.reader import SHOWN_SIDE, FilmReader, encode_film, encode_saliency
+from pneumo_utils.config import EvalTransform
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.predict import find_refer_range
 
@@ -35,6 +36,14 @@ def test_it_is_shown_small(reader):
     assert reading.film.input.shape == (32, 32)
     small = reader.read("small", make_film(1, shape=(100, 160)))
     np.testing.assert_array_equal(small.picture, make_film(1, shape=(100, 160)))
+
+
+@pytest.mark.parametrize(("preset", "shape"), [("grey", (140, 200)), ("percentile", (100, 160))])
+def test_a_film_is_shown_as_far_as_the_model_sees_it(preset, shape):
+    transform = EvalTransform(32, preset)
+    reader = FilmReader({"own": lambda: make_checkpoint(source="synthetic", transform=transform)})
+    reading = reader.read("framed", np.pad(make_film(1, shape=(100, 160)), 20, constant_values=255))
+    assert reading.picture.shape == shape and reader.explain(reading).shape == (32, 32)
 
 
 def test_what_cannot_be_read_is_kept_as_rejected(reader):

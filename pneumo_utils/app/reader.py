@@ -10,6 +10,7 @@ from PIL import Image
 
 from pneumo_utils.app.cards import build_film_page, colour_saliency
 from pneumo_utils.app.predictor import Film, Prediction, Predictor
+from pneumo_utils.data.grey_scale import cut_frame
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import UsageError
 from pneumo_utils.models.checkpoint import Checkpoint
@@ -93,13 +94,16 @@ class FilmReader:
     def _answer(self, name: str, source) -> Reading:
         film = self.predictor.read(source, name=name)
         prediction = self.predictor.decide_at(self.predictor.answer([film])[0], self.threshold)
-        return Reading(name, source, prediction, film, None if film.reason else _load_picture(source))
+        return Reading(name, source, prediction, film, None if film.reason else self._load_picture(source))
 
-
-def _load_picture(source) -> np.ndarray:
-    picture = Image.fromarray(load_image(source))
-    picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR)
-    return np.array(picture)
+    def _load_picture(self, source) -> np.ndarray:
+        """The film without the frame that the model does not see, so that a map fits it."""
+        grey = load_image(source)
+        if self.predictor.checkpoint.transform.name == "percentile":
+            grey = np.ascontiguousarray(cut_frame(grey))
+        picture = Image.fromarray(grey)
+        picture.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR)
+        return np.array(picture)
 
 
 def encode_film(picture: np.ndarray) -> bytes:
