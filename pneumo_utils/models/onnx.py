@@ -26,9 +26,9 @@ MAX_DIFFERENCE = 1e-3  # between a logit by ONNX Runtime and by torch; else no f
 NUM_CHECKED = 16
 DECISION = ("class_names", "flip_average", "temperature", "threshold", "screening_threshold", "refer_limits")
 USAGE = (
-    "films: uint8 (B, {size}, {size}), frontal chest films squashed to a square, 0 black and 255 white. "
-    "probs: P(PNEUMONIA), calibrated; call it PNEUMONIA where probs >= threshold. "
-    "Normalisation, mirror averaging and temperature are inside."
+    "films: uint8 (B, {t.image_size}, {t.image_size}), frontal chest films, read by the preset {t.name} and "
+    "squashed. Percentile: no frame, the 1st and 99th percentile of the levels at 0 and 255. "
+    "probs: P(PNEUMONIA), calibrated; call it PNEUMONIA where probs >= threshold. All else is inside."
 )
 
 
@@ -109,6 +109,6 @@ def build_onnx(
 def describe_model(checkpoint: Checkpoint) -> dict:
     """What a user of the file has to know."""
     texts = {"model": checkpoint.model_name, "purpose": "For teaching, never for diagnosis."}
-    texts |= {"usage": USAGE.format(size=checkpoint.transform.image_size), "trained_on": checkpoint.source}
+    texts |= {"usage": USAGE.format(t=checkpoint.transform), "trained_on": checkpoint.source}
     values = texts | {name: getattr(checkpoint.transform, name) for name in ("image_size", "mean", "std")}
     return values | {name: getattr(checkpoint, name) for name in DECISION}
