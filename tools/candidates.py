@@ -28,7 +28,7 @@ from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.runtime import write_atomically
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import RECIPES, TEACHER
-from pneumo_utils.training.resume import load_ended
+from pneumo_utils.training.resume import describe_teacher, load_ended
 from tools.second_judge import SIDE, choose_left_out, judge, measure_moves
 
 
@@ -81,9 +81,9 @@ def train(
     films, val = (load_split(choice, split, **reading) for split in ("train", "val"))
     if left_out:
         films = films.select(~find_left_out(choice))
-    with suppress(UsageError):  # what lies there is of an older recipe or of other films
+    with suppress(UsageError):  # what lies there is of an older recipe, of other films or another teacher
         ended = load_ended(path, config, films)
-        if ended is not None:
+        if ended is not None and ended.taught_by == describe_teacher(teacher):
             return ended
     files = {"checkpoint_path": path, "resume": True}
     return fit(config, films, val=val, teacher=teacher, **files, say=say).checkpoint

@@ -38,9 +38,7 @@ class LoadedFilm(NamedTuple):
     """What a model and its guard see of one image, decoded once."""
 
     squashed: np.ndarray  # uint8 (S, S), as `load_image` gives it
-    unsquashed: (
-        np.ndarray
-    )  # uint8 (h, w), the whole image, or a JPEG at a half, a quarter or an eighth, as read
+    unsquashed: np.ndarray  # uint8 (h, w), as read: whole, or a JPEG at a half, a quarter or an eighth
     size: tuple[int, int]  # height and width of the whole image, pixels
     notes: tuple[str, ...]  # what a DICOM file says of itself that a reader must know, in sentences
 
