@@ -15,13 +15,13 @@ from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.guard import guard
 from pneumo_utils.guard.guard import KINDS, LIMITS, FilmKindModel, load_film_kinds, make_views, shrink
+from pneumo_utils.models.shipped import load_halves
 from tools.teach_guard import __main__ as teach_guard
 from tools.teach_guard import teach
 from tools.teach_guard.bedside import expose_unevenly, make_bedside, overlay, whiten, widen
 from tools.teach_guard.judge import judge_guard
 from tools.teach_guard.network import (
     FilmKindNet,
-    load_net,
     normalise_levels,
     predict_chest,
     save_film_kinds,
@@ -182,7 +182,8 @@ def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch)
     assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
     loaded = load_film_kinds(tmp_path)
     assert {name: getattr(loaded, name) for name in LIMITS} == limits
-    kept = load_net(tmp_path).state_dict()
+    arrays = load_halves(tmp_path / "film_kinds.safetensors")
+    kept = {name: torch.from_numpy(value) for name, value in arrays.items()}
     assert all(torch.equal(weights, kept[name]) for name, weights in net.state_dict().items())
     for film in films[:3]:
         levels = torch.from_numpy(shrink(film)).float().div(255)[None, None]

@@ -18,8 +18,6 @@ def main(words: list[str] | None = None) -> int:
     text = "teach the network on the train split and choose its limits"
     train = cli.add_command(actions, "train", _train, text=text)
     cli.add_flag(train, "steps", type=int, default=2000, help="batches; 2000 if left out")
-    text = "a folder of weights to go on from, with a third of the learning rate; anew if left out"
-    cli.add_flag(train, "start", type=Path, help=text)
     cli.add_flag(train, "weights", type=Path, help="where the weights go; into the package if left out")
     judge = cli.add_command(actions, "judge", _judge, text="count what it lets through and what it catches")
     cli.add_flag(
@@ -41,8 +39,7 @@ def _train(arguments) -> None:
     counts = {kind: len(images) for kind, images in pictures.items()}
     elsewhere, held = teach.take_elsewhere(pictures)
     batches = teach.GuardBatches(train.images, pictures, elsewhere)
-    how = {"net": network.load_net(arguments.start), "lr": 1e-3} if arguments.start else {}
-    net = teach.train_film_kinds(batches, num_steps=arguments.steps, say=cli.say, **how)
+    net = teach.train_film_kinds(batches, num_steps=arguments.steps, say=cli.say)
     limits = teach.choose_limits(net, val.images, held)
     card = {
         "data": train.source,
@@ -50,7 +47,6 @@ def _train(arguments) -> None:
         "pictures": counts,
         "sources": _read_sources(arguments.pictures),
         "steps": arguments.steps,
-        "is_continued": arguments.start is not None,
         "weights": sum(weight.numel() for weight in net.parameters()),
     }
     path = network.save_film_kinds(net, limits, card, arguments.weights or network.WEIGHTS)

@@ -10,7 +10,6 @@ from torch import nn
 from pneumo_utils.guard.guard import INPUT_SIZE, KINDS, WEIGHTS
 from pneumo_utils.models.cnn import conv_block
 from pneumo_utils.models.onnx import build_onnx
-from pneumo_utils.models.shipped import load_halves
 from tools.shipped_files import save_halves, strip_weights
 
 
@@ -58,15 +57,6 @@ def normalise_levels(levels: torch.Tensor) -> torch.Tensor:
 def predict_chest(net: FilmKindNet, levels: torch.Tensor) -> torch.Tensor:
     """P(chest), float (B,), for float (B, 1, 64, 64) in 0 to 1."""
     return net(normalise_levels(levels)).softmax(1)[:, 0]
-
-
-def load_net(folder: Path = WEIGHTS) -> FilmKindNet:
-    """The network with the weights that `save_film_kinds` wrote there."""
-    net = FilmKindNet()
-    net.load_state_dict(
-        {name: torch.from_numpy(w) for name, w in load_halves(folder / "film_kinds.safetensors").items()}
-    )
-    return net
 
 
 def save_film_kinds(net: FilmKindNet, limits: dict[str, float], card: dict, folder: Path = WEIGHTS) -> Path:

@@ -174,27 +174,15 @@ def _resize(image: np.ndarray) -> np.ndarray:
 
 
 def train_film_kinds(
-    batches: GuardBatches,
-    *,
-    num_steps: int,
-    net: FilmKindNet | None = None,
-    lr: float = 3e-3,
-    say: Callable[[str], None] = lambda text: None,
+    batches: GuardBatches, *, num_steps: int, lr: float = 3e-3, say: Callable[[str], None] = lambda text: None
 ) -> FilmKindNet:
     """Trains the network by a one-cycle schedule with this peak `lr`, and rounds it to half precision.
-
-    Args:
-        batches: What it learns from.
-        num_steps: Batches that it sees.
-        net: Where it starts from; a new one if None.
-        lr: The peak learning rate.
-        say: Told how it goes.
 
     Returns:
         The network, in evaluation mode.
     """
     torch.manual_seed(0)
-    net, started = (net or FilmKindNet()).train(), time.perf_counter()
+    net, started = FilmKindNet().train(), time.perf_counter()
     optimizer = torch.optim.AdamW(net.parameters(), lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=num_steps + 1, pct_start=0.15)
     for step in range(1, num_steps + 1):
