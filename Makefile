@@ -58,6 +58,8 @@ ablation: $(READY)
 
 ship: $(READY)
 	$(BIN)/python -m tools.ship --model cnn_baseline
+	$(BIN)/python -m tools.ship --model cnn_distilled
+	$(BIN)/python -m tools.ship --model resnet_distilled
 	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune
 	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune --ensemble
 

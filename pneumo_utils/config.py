@@ -9,6 +9,7 @@ from pneumo_utils.errors import UsageError
 CLASS_NAMES = ("NORMAL", "PNEUMONIA")  # index 1 is always pneumonia; `prob` always means P(pneumonia)
 SPLITS = ("train", "val", "test")
 
+DEFAULT_MODEL = "cnn_distilled"  # answers when none is named: the best small one by `tools.candidates`
 CLASS_COLOURS = ("#0072B2", "#D55E00")  # blue and vermilion of Okabe and Ito's colour-blind safe palette
 COLOUR_MAP = "viridis"  # of saliency maps: perceptually uniform, also to colour-blind readers
 MAX_BYTES = 100_000_000  # the largest file that is read as an image

@@ -2,7 +2,6 @@
 
 import ctypes
 import functools
-import inspect
 import logging
 import os
 import sys
@@ -151,13 +150,6 @@ def show_banner(data: str) -> None:
     where = f"device {accelerator.device}, processes {accelerator.num_processes}, cores {os.cpu_count()}"
     print(f"Run on {date.today():%d %B %Y}, {where}, short mode {mode}.")
     print(", ".join(f"{name} {number}" for name, number in get_versions().items()))
-
-
-def show_source(thing) -> None:
-    """Shows the source of a function or class of the package in a notebook."""
-    from IPython.display import Code, display
-
-    display(Code(inspect.getsource(thing).rstrip(), language="python"))
 
 
 class Silence:

@@ -45,8 +45,25 @@ def list_missing(home: Path) -> list[str]:
 
 
 def list_solutions(lesson) -> list[str]:
-    """The code of the exercises' solutions, in order."""
-    return re.findall(r"(?s)```python\n(.*?)```", lesson.cells[-1].source)
+    """The code of the exercises' solutions, in order; those of the concept questions hold none."""
+    text = "\n".join(cell.source for cell in lesson.cells if cell.cell_type == "markdown")
+    return re.findall(r"(?s)```python\n(.*?)```", text.split("\n## Exercises\n")[-1])
+
+
+def find_cell(lesson, tag: str):
+    """The one code cell with a tag."""
+    (cell,) = [cell for cell in lesson.cells if tag in cell.metadata.get("tags", [])]
+    return cell
+
+
+def run_taught(name: str, tag: str, names: dict) -> dict:
+    """Executes the cell of a lesson that has the tag on a copy of these names; all names that it leaves."""
+    import nbformat
+
+    source = find_cell(nbformat.read(NOTEBOOKS / name, as_version=4), tag).source
+    known = dict(names)
+    exec(compile(source, f"{name}, {tag}", "exec"), known)
+    return known
 
 
 def write_lesson(folders, name: str, *sources: str, first: str = "# Title") -> Path:

@@ -285,7 +285,7 @@ def test_rows_hold_what_the_single_tests_give(models, rows):
 def test_twins_are_level_and_noise_is_worse(rows):
     assert [row.is_real for row in rows] == [False, True, True] * 2
     assert rows[0].describe().startswith("auroc: good and twin are level. DeLong's test")
-    start = "accuracy: the difference is real: twin is better than noisy by"
+    start = "accuracy: clear on these films: twin is better than noisy by"
     assert rows[5].describe().startswith(start) and "McNemar's test, film by film" in rows[5].describe()
     assert "for 3 pairs" in rows[5].describe()
 

@@ -1,19 +1,17 @@
-"""What is traced: the learning-rate finder, losses measured alike on every set, and the rates of a run."""
+"""What is traced: the learning-rate finder, and the rates of a run."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
-from conftest import STILL
 from test_trainer import CONFIG, Blocks, run_schedule
 
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.models.backbone import ResnetFinetune
-from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE, fit
-from pneumo_utils.training.lr_finder import find_lr, trace_losses, trace_rates
+from pneumo_utils.training.fit import RANDOM_WEIGHTS_SENTENCE
+from pneumo_utils.training.lr_finder import find_lr, trace_rates
 from pneumo_utils.training.trainer import Trainer
 
 
@@ -142,54 +140,6 @@ def test_missing_imagenet_weights_are_said(play, monkeypatch):
     said = []
     play([1.0] * 10, model="resnet_finetune", say=said.append)
     assert said == [RANDOM_WEIGHTS_SENTENCE]
-
-
-def test_the_losses_of_validation_are_those_that_fit_reports(phantoms, tiny_config):
-    train, val = phantoms
-    history = fit(tiny_config, train, val=val, say=lambda text: None).history
-    losses = trace_losses(tiny_config, train, judged={"val": val, "again": val})
-    assert losses["val"] == pytest.approx([record.val_loss for record in history])
-    assert np.array_equal(losses["val"], losses["again"])
-
-
-def test_training_films_are_judged_as_they_are(phantoms, tiny_config, monkeypatch):
-    train, _ = phantoms
-    kept, predict = [], Trainer.predict
-
-    def keep(self, images):
-        kept.append(predict(self, images))
-        return kept[-1]
-
-    monkeypatch.setattr(Trainer, "predict", keep)
-    losses = trace_losses(replace(tiny_config, label_smoothing=0.2), train, judged={"train": train})
-    targets = torch.from_numpy(train.labels).double()
-    expected = [float(F.binary_cross_entropy_with_logits(torch.from_numpy(z), targets)) for z in kept]
-    assert losses["train"] == pytest.approx(expected) and len(expected) == tiny_config.num_epochs
-
-
-def test_a_bare_network_comes_to_know_a_few_films_by_heart(phantoms, tiny_config):
-    train, val = phantoms
-    few = train.select(np.arange(32))
-    bare = replace(tiny_config, num_epochs=25, augmentation=STILL, dropout=0.0, label_smoothing=0.0)
-    losses = trace_losses(replace(bare, ema_decay=0.0, lr=3e-3), few, judged={"few": few, "val": val})
-    assert losses["few"][-1] < 0.1 < losses["few"][0]
-
-
-def test_test_films_and_too_few_films_are_refused(phantoms, tiny_config):
-    train, val = phantoms
-    with pytest.raises(ValueError, match="expected train and val"):
-        trace_losses(tiny_config, train, judged={"t": val.select(slice(None), split="test")})
-    with pytest.raises(UsageError, match="batch_size is 16 and the train split has 8 films"):
-        trace_losses(tiny_config, train.select(np.r_[:4, -4:0]), judged={"val": val})
-
-
-def test_weights_that_overflow_in_the_only_step_are_said_with_a_remedy(phantoms, tiny_config):
-    train, val = phantoms
-    config = replace(tiny_config, num_epochs=1, batch_size=len(train), lr=1e30)
-    with pytest.raises(PneumoError, match=r"weights or logits became infinite or NaN\. Lower --lr"):
-        trace_losses(config, train, judged={"val": val})
-    with pytest.raises(PneumoError, match=r"weights or logits became infinite or NaN\. Lower --lr"):
-        fit(config, train, val=val, say=lambda text: None)
 
 
 def test_the_traced_rates_are_those_of_a_run_and_the_model_stays_as_it_is():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import read_texts
 
-from pneumo_utils.config import CLASS_NAMES
+from pneumo_utils.config import CLASS_COLOURS
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.compare import compare_all
@@ -21,13 +21,11 @@ from pneumo_utils.plots.evaluation import (
     plot_decision_curve,
     plot_positions,
     plot_precision_recall,
-    plot_refer_bands,
     plot_reliability,
     plot_roc,
     plot_subgroups,
 )
-from pneumo_utils.plots.style import COLOURS
-from pneumo_utils.training.thresholds import ReferBand
+from pneumo_utils.plots.style import MODEL_COLOURS
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 
@@ -109,21 +107,6 @@ def test_differences_of_models_are_told_apart_from_none(predictions):
     assert dots[1].get_xdata()[0] == pytest.approx(1 / 12 - 11 / 12)
 
 
-def test_refer_bands_show_where_a_film_goes_to_a_person():
-    both, none = (ReferBand(alpha, limits) for alpha, limits in ((0.01, (0.7, 0.6)), (0.2, (0.2, 0.3))))
-    labels, probs = np.array([0, 0, 1, 1]), np.array([0.05, 0.45, 0.55, 0.95])
-    said = Predictions(labels, probs, *[np.arange(4).astype(str)] * 2)
-    figure = plot_refer_bands([both, none], said, title="test")
-    # NORMAL up to its limit, PNEUMONIA from 1 minus its own: both from 0.4 to 0.7, neither from 0.2 to 0.7.
-    for axis, (low, high), kind in zip(figure.axes, ((0.4, 0.7), (0.2, 0.7)), ("both", "no"), strict=True):
-        (span,) = [patch for patch in axis.patches if patch.get_label() == "to a person"]
-        assert (span.get_x(), span.get_x() + span.get_width()) == pytest.approx((low, high))
-        assert f"{low:.3f} to {high:.3f}" in axis.get_title() and f"{kind} class" in axis.get_title()
-        heights = [patch.get_height() for patch in axis.patches if patch is not span]
-        assert sum(heights) == 4
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*CLASS_NAMES, "to a person"]
-
-
 def test_positions_tell_the_ranking_from_the_place_of_the_threshold():
     names = np.array(list("abcde"))
     films = Predictions(np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.3, 0.2, 0.4, 0.45]), names, names)
@@ -161,7 +144,7 @@ def test_each_corruption_has_a_panel_with_a_line_for_each_model():
     assert len(figure.axes) == 9
     for axis, (name, corruption) in zip(figure.axes, CORRUPTIONS.items(), strict=True):
         assert axis.get_title() == name and axis.get_xlabel() == corruption.unit
-        for line, start, colour in zip(axis.lines, (0.9, 0.8), COLOURS, strict=False):
+        for line, start, colour in zip(axis.lines, (0.9, 0.8), MODEL_COLOURS, strict=False):
             assert list(line.get_xdata()) == [0, 1, 3, 5] and line.get_color() == colour
             drop = 0.4 if (start, name) == (0.9, "inverted") else 0
             expected = [start - drop - step / 10 for step in range(4)]
@@ -241,7 +224,7 @@ def test_parts_have_a_dot_for_each_figure_and_a_bar_for_its_interval():
     dots = {line.get_xdata()[0]: line for line in drawn if line.get_marker() in "os"}
     bars = sorted(tuple(line.get_xdata()) for line in drawn if line.get_marker() == "None")
     assert sorted(dots) == [0.5, 0.6, 0.8] and bars == [(0.4, 0.75), (0.7, 0.9)]
-    ill, normal = COLOURS[1], COLOURS[0]
+    normal, ill = CLASS_COLOURS
     assert [dots[share].get_color() for share in (0.8, 0.6, 0.5)] == [ill, ill, normal]
     # Without an interval it is hollow: one patient tells nothing of others.
     assert [dots[share].get_fillstyle() for share in (0.8, 0.6, 0.5)] == ["full", "full", "none"]

@@ -55,7 +55,8 @@ def find(node, known: dict):
     """The thing of the package that a dotted name leads to; None for anything else."""
     if isinstance(node, ast.Name):
         return known.get(node.id)
-    return getattr(find(node.value, known), node.attr, None) if isinstance(node, ast.Attribute) else None
+    holder = find(node.value, known) if isinstance(node, ast.Attribute) else None
+    return None if holder is None else getattr(holder, node.attr, None)
 
 
 def takes(function, call: ast.Call) -> bool:
@@ -96,6 +97,7 @@ def test_the_python_of_a_page_names_what_the_package_has(name):
         ("config.TrainConfig(model='m', made_up=1)", "config.TrainConfig(model='m', made_up=1)"),
         ("config.TrainConfig()", "config.TrainConfig()"),
         ("config.TrainConfig(**settings)", None),
+        ("super().__init__()", None),
         ("config.is_fast(1)", "config.is_fast(1)"),
         ("choose_data('auto', folders=None)", None),
         ("choose_data('auto', folder=None)", "choose_data('auto', folder=None)"),

@@ -127,6 +127,17 @@ def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
     assert [record.stage for record in result.history] == ["all", "all"]
 
 
+def test_a_run_that_has_ended_without_the_imagenet_weights_it_wished_for_is_the_run_asked_for(phantoms, path):
+    wish = replace(RESNET, num_epochs=1, backbone_lr_factor=0.1)
+    checkpoint = fit(
+        wish, phantoms[0], val=phantoms[1], checkpoint_path=path, say=lambda text: None
+    ).checkpoint
+    assert (checkpoint.pretrained, checkpoint.config.pretrained) == (False, False)
+    assert safe_point.load_ended(path, wish, phantoms[0]).config == checkpoint.config
+    with pytest.raises(UsageError, match="num_epochs 1 there, 2 here"):
+        safe_point.load_ended(path, replace(wish, num_epochs=2), phantoms[0])
+
+
 def test_a_run_that_had_stopped_early_only_has_its_end_repeated(phantoms, path, monkeypatch):
     monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: 0.5)  # nothing is learnt
     config = replace(CNN, num_epochs=9, patience=2)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import PneumoError, first_line
 from pneumo_utils.runtime import (
     get_versions,
@@ -19,7 +18,6 @@ from pneumo_utils.runtime import (
     require_writable,
     set_seed,
     show_banner,
-    show_source,
     write_atomically,
 )
 
@@ -118,13 +116,6 @@ def test_the_banner_names_data_date_device_mode_and_versions(capsys, monkeypatch
     said = datetime.strptime(run.removeprefix("Run on ").split(",")[0], "%d %B %Y")
     assert abs(datetime.now() - said).days <= 1  # midnight may pass in between
     assert versions.startswith("python ") and f"torch {version('torch')}, " in versions
-
-
-def test_a_source_is_shown_as_it_stands(monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
-    show_source(choose_films)
-    assert shown[0].data.startswith("def choose_films(")
 
 
 @pytest.mark.system

@@ -24,7 +24,16 @@ from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
 from pneumo_utils.training.thresholds import calibrate
 from tools import ship as shipping
-from tools.ship import KNOWN_FAILURES, combine, describe_band, describe_card, round_to_half, ship, write_page
+from tools.ship import (
+    KNOWN_FAILURES,
+    combine,
+    describe_band,
+    describe_calibration,
+    describe_card,
+    round_to_half,
+    ship,
+    write_page,
+)
 
 MODEL = "cnn_baseline"
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
@@ -212,6 +221,16 @@ def test_the_page_is_made_from_the_card_alone(ship_to, tmp_path):
 def test_the_band_is_written_as_the_probabilities_that_go_to_a_person():
     # NORMAL is possible up to 0.6 and PNEUMONIA from 1 - 0.7 = 0.3 on: both are between.
     assert "between 0.300 and 0.600 should go" in describe_band((0.6, 0.7), 0.5)
+
+
+@pytest.mark.parametrize(
+    "val, test, is_good", [(0.05, 0.01, True), (0.051, 0.01, False), (0.02, 0.06, False)]
+)
+def test_probabilities_are_praised_only_where_both_splits_bear_it_out(val, test, is_good):
+    text = describe_calibration(val, test)
+    assert f"{val:.3f} on validation, {test:.3f} on test" in text
+    assert ("may be taken at their word" in text) is is_good
+    assert ("not to be taken at their word" in text) is not is_good
 
 
 def test_an_undefined_figure_is_said_to_be_undefined(ship_to, tmp_path):

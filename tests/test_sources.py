@@ -73,7 +73,9 @@ def test_a_server_that_does_not_answer_is_given_up_soon(monkeypatch):
     given_up.set()
 
 
-def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch):
+@pytest.mark.parametrize("has_gpu, size", [(False, 128), (True, 224)])
+def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch, has_gpu, size):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
     monkeypatch.setattr(sources, "is_reachable", lambda: True)
     asked = []
 
@@ -83,7 +85,7 @@ def test_with_a_network_pneumoniamnist_is_downloaded(folders, monkeypatch):
 
     monkeypatch.setattr(medmnist, "PneumoniaMNIST", pretend)
     choice = choose_data(folders=folders)
-    assert choice.source == "pneumoniamnist" and asked == [("train", True, 64)]
+    assert choice.source == "pneumoniamnist" and asked == [("train", True, size)]
 
 
 def test_a_download_that_fails_falls_back_to_phantoms(folders, monkeypatch):

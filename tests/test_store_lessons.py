@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 
 import nbformat
 import numpy as np
@@ -16,26 +17,34 @@ from tools import store_lessons
 DRAW = """import base64, io
 from IPython.display import display
 from PIL import Image
-stream = io.BytesIO()
-Image.linear_gradient("L").convert("RGB").save(stream, "PNG")
-data = base64.b64encode(stream.getvalue()).decode()
-display({"image/png": data, "text/html": "<img>"}, raw=True)"""
+gradient = Image.linear_gradient("L").resize((300, 300))
+noise = Image.effect_noise((300, 300), 60)
+for picture in (gradient.convert("RGB"), noise.convert("RGB")):
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    data = base64.b64encode(stream.getvalue()).decode()
+    html = f'<img alt="a & b" width="200" src="data:image/png;base64,{data}">'
+    facts = {"image/png": {"alt": "a & b", "width": 200}}
+    display({"image/png": data, "text/html": html}, metadata=facts, raw=True)"""
 
 
 @pytest.mark.system
-def test_outputs_are_stored_without_stderr_and_figures_once_and_small(folders):
+def test_outputs_are_stored_without_stderr_and_figures_small_in_true_colour_with_their_alt_text(folders):
     path = write_lesson(
         folders, "01_a.ipynb", "import sys; print('out'); print('err', file=sys.stderr)", DRAW
     )
     assert store_lessons.main([]) == 0
     text, drawing = (cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
     assert [output.name for output in text.outputs] == ["stdout"] and text.execution_count == 1
-    (output,) = drawing.outputs
-    assert set(output.data) == {"image/png"}
-    figure = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
-    assert len(figure.getcolors()) <= 128
-    difference = np.asarray(figure.convert("L")).astype(int) - np.asarray(Image.linear_gradient("L"))
-    assert np.abs(difference).max() <= 2  # 256 levels by 128 colours
+    for kind, output in zip(("image/png", "image/jpeg"), drawing.outputs, strict=True):
+        assert set(output.data) == {kind, "text/html"}
+        assert output.metadata == {kind: {"alt": "a & b", "width": 200}}
+        form = '<img alt="a & b" width="200" src="data:image/webp;base64,([^"]*)">'
+        html = re.fullmatch(form, output.data["text/html"])
+        for stored in (output.data[kind], html[1]):
+            assert Image.open(io.BytesIO(base64.b64decode(stored))).size == (300, 300)
+    gradient = Image.open(io.BytesIO(base64.b64decode(drawing.outputs[0].data["image/png"])))
+    assert np.array_equal(gradient.convert("L"), Image.linear_gradient("L").resize((300, 300)))
     page = (folders.build / "notebooks" / "01_a.html").read_text()
     assert "<pre>out\n</pre>" in page and "<pre>err\n</pre>" not in page
 

@@ -10,6 +10,7 @@ from uploading import drop, make_png, read_state, send
 
 from pneumo_utils.app import widgets
 from pneumo_utils.app.widgets import DropZone, FilmView, SaveButton, list_models, list_samples
+from pneumo_utils.config import DEFAULT_MODEL
 from pneumo_utils.data.images import IMAGE_SUFFIXES, load_image
 from pneumo_utils.data.sources import DataChoice, load_split
 from pneumo_utils.errors import PneumoError
@@ -155,10 +156,11 @@ def test_what_the_browser_needs_is_in_the_package_and_loads_nothing_from_outside
 
 
 def test_ones_own_models_come_first(folders):
-    assert list(list_models(folders)) == list_shipped()
+    shipped = [DEFAULT_MODEL, *(name for name in list_shipped() if name != DEFAULT_MODEL)]
+    assert list(list_models(folders)) == shipped
     save_checkpoint(make_checkpoint(threshold=0.123), folders.checkpoint("cnn_baseline"))
     models = list_models(folders)
-    assert list(models) == ["cnn_baseline (your own)", *list_shipped()]
+    assert list(models) == ["cnn_baseline (your own)", *shipped]
     assert models["cnn_baseline (your own)"]().threshold == 0.123
     assert models["cnn_baseline"]().source == "chestxray2017"
 

@@ -20,7 +20,7 @@ from pneumo_utils.course import list_lessons
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation import results
 from pneumo_utils.models.shipped import list_shipped, load_card
-from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, save_figure, set_title, styled
+from pneumo_utils.plots.style import MODEL_COLOURS, draw_interval, name_rows, save_figure, set_title, styled
 from pneumo_utils.training.recipes import RECIPES
 from tools.ablation import format_summary
 from tools.candidates import format_ranking
@@ -83,7 +83,7 @@ def plot_beside_published(rows: list[dict]) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1 + 0.36 * len(names)), sharey=True)
     above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "fontsize": 9}
     for axis, metric, form in ((left, "accuracy", ".1%"), (right, "auroc", ".3f")):
-        ours = [(row[metric], row["intervals"][metric], COLOURS[0]) for row in rows]
+        ours = [(row[metric], row["intervals"][metric], MODEL_COLOURS[0]) for row in rows]
         published = [(row[metric], (None, None), "0.45") for row in results.PUBLISHED]
         for place, (value, interval, colour) in enumerate(ours + published):
             draw_interval(axis, place, value, interval=interval, colour=colour)

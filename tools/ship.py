@@ -29,6 +29,7 @@ from pneumo_utils.training.thresholds import calibrate
 from tools.shipped_files import make_graph, save_halves
 
 PREDICTIONS = Path(__file__).parents[1] / "results" / "predictions"  # looked up at each call
+MAX_ECE = 0.05  # up to which probabilities may be taken at their word
 KNOWN_FAILURES = (
     "It learnt from films of children aged one to five from one hospital in Guangzhou; it knows nothing of "
     "adults, of other hospitals or of any disease but pneumonia.",
@@ -59,6 +60,8 @@ once the choices stood.
 {figures}
 
 AUROC lost when width or height changes by 20 %: {lost:.4f} at worst on test.
+
+{calibration}
 
 ## Operating points on test
 
@@ -195,7 +198,7 @@ def describe_card(values: dict, card: dict) -> str:
     seeds, members = ", ".join(map(str, card["seeds"])), ""
     if len(card["seeds"]) > 1:
         members = f", the mean logit of {len(card['seeds'])} networks"
-    else:
+    elif len(card["chosen_from_seeds"]) > 1:
         seeds += f" (the best of {card['chosen_from_seeds']} on stressed validation films)"
     numbers = f"{card['num_parameters']:,} numbers in half precision"
     names = ("accuracy", "auroc", "sensitivity", "specificity", "precision", "f1")
@@ -218,10 +221,21 @@ def describe_card(values: dict, card: dict) -> str:
         seeds=seeds,
         figures="\n".join([*figures, f"| films | {val['n']} | {test['n']} |"]),
         lost=max(test["stretch_auroc_loss"].values()),
+        calibration=describe_calibration(val["ece"], test["ece"]),
         points="\n".join(points),
         band=describe_band(values["refer_limits"], values["threshold"]),
         failures="\n".join(f"- {failure}" for failure in card["known_failures"]),
     )
+
+
+def describe_calibration(val: float, test: float) -> str:
+    """How far probabilities are off, by their expected calibration errors, and what that allows."""
+    words = (
+        f"Expected calibration error (ECE): {val:.3f} on validation, {test:.3f} on test. On films like these "
+    )
+    if max(val, test) <= MAX_ECE:
+        return f"{words}its probabilities may be taken at their word."
+    return f"{words}its probabilities rank, but are not to be taken at their word."
 
 
 def describe_band(limits: tuple[float, float], threshold: float) -> str:

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from pneumo_utils.config import CLASS_NAMES, MAX_BYTES, Folders
+from pneumo_utils.config import CLASS_NAMES, DEFAULT_MODEL, MAX_BYTES, Folders
 from pneumo_utils.data.folders import list_films
 from pneumo_utils.data.images import IMAGE_SUFFIXES
 from pneumo_utils.data.sources import DataChoice
@@ -46,7 +46,7 @@ class _Front(anywidget.AnyWidget):
 
 
 class DropZone(_Front):
-    """An area that takes films by drag and drop or by a click, (name, content) of a drop at once."""
+    """An area for films, dropped or chosen: a drop at once, in pieces, as Jupyter loses large messages."""
 
     _esm = _read_front("line.js", "drop_zone.js")
     accept = traitlets.Unicode(_ACCEPT).tag(sync=True)
@@ -151,7 +151,8 @@ def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
         for name in MODELS
         if folders.checkpoint(name).is_file()
     }
-    return own | {name: lambda name=name: load_shipped(name) for name in list_shipped()}
+    names = sorted(list_shipped(), key=lambda name: name != DEFAULT_MODEL)  # that first, then by name
+    return own | {name: lambda name=name: load_shipped(name) for name in names}
 
 
 def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:

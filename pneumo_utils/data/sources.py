@@ -51,7 +51,8 @@ def choose_data(data: str = "auto", *, folders: Folders | None = None) -> DataCh
 
     A folder holds `train` and `test` in the layout of ChestXRay2017, or, to be judged only, the two class
     folders. "auto" takes `PNEUMO_DATA` if set (a folder or a source's name), else `data/chest_xray`, else a
-    cached PneumoniaMNIST, else downloads PneumoniaMNIST at 64 px, else, without network, phantoms.
+    cached PneumoniaMNIST, else downloads PneumoniaMNIST at 128 px, 224 where a GPU is there, else, without
+    network, phantoms.
 
     Raises PneumoError if a named folder is not there, has another layout, or cannot be listed whole.
     """
@@ -85,9 +86,12 @@ def _choose_automatically(folders: Folders) -> DataChoice:
         return choose_data("chestxray2017", folders=folders)
     folder, how = folders.data / "medmnist", "kept from before"
     if not list_sizes(folder) and is_reachable():
-        how = "at 64 px, downloaded"
+        import torch
+
+        size = 224 if torch.cuda.is_available() else 128
+        how = f"at {size} px, downloaded"
         with suppress(PneumoError):  # the network goes away between the probe and the download: phantoms
-            download(folder, 64)
+            download(folder, size)
     if list_sizes(folder):
         return DataChoice("pneumoniamnist", folder, f"Data: PneumoniaMNIST, {how}. {GET_FULL_SET}")
     sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no network. {GET_FULL_SET}"

@@ -29,9 +29,9 @@ class Difference:
         return (name_b, name_a) if b_is_better else (name_a, name_b)
 
     def describe_size(self, remark: str = "") -> str:
-        """How large it is, with its interval and a remark behind that."""
-        interval = f"95 % interval of the difference {self.low:+.3f} to {self.high:+.3f}"
-        return f"by {abs(self.value):.3f} ({interval}{remark})"
+        """How large it is, as a number above 0, with its interval and a remark behind that."""
+        low, high = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
+        return f"by {abs(self.value):.3f} (95 % interval {low:+.3f} to {high:+.3f}{remark})"
 
     def describe(self, name_a: str, name_b: str) -> str:
         """The difference in words; it is clear where the interval leaves out zero."""
@@ -156,7 +156,7 @@ class Comparison:
         pairs = f" for {self.num_pairs} pairs" if self.num_pairs > 1 else ""
         size = self.difference.describe_size(f"; p = {self.p_holm:.2g}{pairs}")
         if self.is_real:
-            verdict = f"the difference is real: {better} is better than {worse} {size}."
+            verdict = f"clear on these films: {better} is better than {worse} {size}."
         elif self.difference.value:
             verdict = f"{better} is ahead of {worse} {size}, which may be chance."
         else:

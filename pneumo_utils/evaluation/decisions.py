@@ -51,9 +51,9 @@ def describe_threshold(predictions: Predictions, threshold: float) -> str:
     """What a threshold does to these films, in one sentence."""
     row = metrics.compute_metrics(predictions.labels, predictions.probs, threshold=threshold)
     c = row["confusion"]
-    found = f"{c['tp']} of {c['tp'] + c['fn']} ill found, {c['fn']} missed"
-    alarmed = f"{c['fp']} of {c['tn'] + c['fp']} well alarmed"
-    return f"At {threshold:.3f}: {found}; {alarmed}; {row['accuracy']:.1%} right."
+    found = f"finds {c['tp']} of {c['tp'] + c['fn']} with pneumonia, misses {c['fn']}"
+    alarms = f"alarms on {c['fp']} of {c['tn'] + c['fp']} without"
+    return f"At {threshold:.3f} it {found}; {alarms}; {row['accuracy']:.1%} right."
 
 
 def build_threshold_explorer(models: dict[str, Predictions], *, threshold: float):

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix, precision_recall_curve, roc_curve
 
-from pneumo_utils.config import CLASS_NAMES, expect
+from pneumo_utils.config import CLASS_COLOURS, CLASS_NAMES, expect
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation import curves, robustness
@@ -14,8 +14,7 @@ from pneumo_utils.evaluation.compare import Comparison
 from pneumo_utils.evaluation.metrics import Predictions, compute_highest_accuracy, compute_metrics
 from pneumo_utils.evaluation.subgroups import FIGURES
 from pneumo_utils.plots.films import GREY
-from pneumo_utils.plots.style import COLOURS, draw_interval, name_rows, set_title, styled, with_colours
-from pneumo_utils.training.thresholds import ReferBand
+from pneumo_utils.plots.style import draw_interval, name_rows, set_title, styled, with_colours
 
 
 @styled
@@ -90,8 +89,8 @@ def plot_comparisons(comparisons: list[Comparison]) -> Figure:
     """The differences of `compare_all` with their intervals; real ones filled, the others hollow."""
     figure, axis = plt.subplots(figsize=(8, 1.3 + 0.45 * len(comparisons)))
     for place, row in enumerate(comparisons):
-        d, colour = row.difference, COLOURS[0 if row.difference.metric == "auroc" else 1]
-        draw_interval(axis, place, d.value, interval=(d.low, d.high), colour=colour, filled=row.is_real)
+        d = row.difference
+        draw_interval(axis, place, d.value, interval=(d.low, d.high), colour="0.2", filled=row.is_real)
     axis.axvline(0, color="0.5", linestyle=":")
     names = [f"{row.difference.metric}: {row.second}\nminus {row.first}" for row in comparisons]
     name_rows(axis, names, fontsize=9)
@@ -117,7 +116,7 @@ def plot_confusion(predictions: Predictions, *, threshold: float) -> Figure:
 def _draw_probs(axis: Axes, predictions: Predictions, *, threshold: float | None = None) -> None:
     for label, name in enumerate(CLASS_NAMES):
         probs = predictions.probs[predictions.labels == label]
-        axis.hist(probs, np.linspace(0, 1, 31), color=COLOURS[label], alpha=0.6, label=name)
+        axis.hist(probs, np.linspace(0, 1, 31), color=CLASS_COLOURS[label], alpha=0.6, label=name)
     if threshold is not None:
         axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
     axis.set_xlabel("P(pneumonia)")
@@ -146,22 +145,6 @@ def plot_positions(predictions: dict[str, Predictions], *, threshold: float) -> 
         axis.set_title(title, fontsize=10)
         axis.set_ylabel("films")
     axes[0, 0].legend(fontsize=9)
-    return figure
-
-
-@styled
-def plot_refer_bands(bands: list[ReferBand], predictions: Predictions) -> Figure:
-    """Where films go to a person: a panel for each band over films that it was not fitted on."""
-    figure, axes = plt.subplots(1, len(bands), figsize=(3.3 * len(bands), 2.9), sharey=True, squeeze=False)
-    for axis, band in zip(axes[0], bands, strict=True):
-        _draw_probs(axis, predictions)
-        ends = band.limits[0], 1 - band.limits[1]  # of NORMAL's range and of PNEUMONIA's
-        axis.axvspan(min(ends), max(ends), color="0.6", alpha=0.5, label="to a person")
-        kind = "both classes" if ends[1] <= ends[0] else "no class"
-        axis.set_title(f"{band.alpha:.0%} stated: {min(ends):.3f} to {max(ends):.3f},\n{kind} in the set")
-        axis.set(xlim=(0, 1), yscale="symlog")
-    axes[0, 0].set_ylabel("films, logarithmic")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -226,8 +209,8 @@ def plot_subgroups(rows: list[dict]) -> Figure:
     places = np.array([place + groupings.index(row["grouping"]) for place, row in enumerate(rows)])
     figure, axis = plt.subplots(figsize=(8, 1.6 + 0.36 * (places[-1] + 1)))
     for (name, label), marker in zip(FIGURES.items(), "os", strict=True):
-        look = {"colour": COLOURS[label], "marker": marker}
-        axis.plot([], [], marker, color=COLOURS[label], label=name)
+        look = {"colour": CLASS_COLOURS[label], "marker": marker}
+        axis.plot([], [], marker, color=CLASS_COLOURS[label], label=name)
         for row, place in zip(rows, places + 0.24 * (0.5 - label), strict=True):
             if row[name] is not None:
                 ends = row["intervals"][name]

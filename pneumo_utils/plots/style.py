@@ -3,6 +3,7 @@
 import functools
 import inspect
 import textwrap
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from html import escape
@@ -14,12 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from pneumo_utils.config import CLASS_COLOURS
-
-# Okabe and Ito's palette: blue for NORMAL and the first curve, vermilion for PNEUMONIA and the second.
-COLOURS = (*CLASS_COLOURS, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# A colour means one thing: blue and vermilion (`config.CLASS_COLOURS`) are the classes, these are models, and
+# what belongs to neither, a split or a measurement, is black or grey.
+MODEL_COLOURS = ("#882E72", "#1B9E77", "#A6761D", "#44AA99")
+SPLIT_COLOURS = {"train": "0.65", "val": "0.0", "test": "0.4"}
+DPI = 144  # of a figure in a lesson, where an inch is 96 pixels of the page
 STYLE = {
-    "figure.dpi": 80,
+    "figure.dpi": DPI,
     "figure.constrained_layout.use": True,
     "figure.titlesize": 12,
     "font.size": 11,
@@ -68,8 +70,8 @@ def mark_synthetic(text: str, synthetic: bool) -> str:
 
 
 def with_colours(values: dict) -> Iterator[tuple]:
-    """Names, values and their colours, in turn."""
-    return zip(values, values.values(), cycle(COLOURS), strict=False)
+    """Names of models, their values and colours, in turn."""
+    return zip(values, values.values(), cycle(MODEL_COLOURS), strict=False)
 
 
 def draw_interval(axis: Axes, place, value, *, interval, colour, marker="o", filled=True) -> None:
@@ -95,8 +97,8 @@ def save_figure(figure: Figure, path: Path) -> Path:
 def show_figure(figure: Figure) -> None:
     """Shows a figure with the words of `describe_figure` as its alt text, and closes it.
 
-    nbconvert reads them from the PNG's metadata; JupyterLab does not, so it gets the same PNG as HTML too,
-    which is not stored in the lessons. Outside a notebook this is `plt.show()`.
+    JupyterLab and nbconvert read no alt text of a PNG, so they get the same PNG as HTML too, sharper
+    than the page. Outside a notebook this is `plt.show()`.
     """
     from IPython import get_ipython
     from IPython.display import display
@@ -106,6 +108,7 @@ def show_figure(figure: Figure) -> None:
     if "image/png" in data:
         facts = metadata.setdefault("image/png", {})
         facts["alt"] = data["text/plain"] = describe_figure(figure)
+        facts["width"] = round(int.from_bytes(b64decode(data["image/png"])[16:20], "big") * 96 / figure.dpi)
         attributes = " ".join(f'{name}="{escape(str(value))}"' for name, value in facts.items())
         data["text/html"] = f'<img {attributes} src="data:image/png;base64,{data["image/png"]}">'
         display(data, metadata=metadata, raw=True)

@@ -203,4 +203,4 @@ def prepare_model(
         return model, config, True
     if config.pretrained:
         say(RANDOM_WEIGHTS_SENTENCE)
-    return model, replace(config, backbone_lr_factor=1.0), False
+    return model, replace(config, pretrained=False, backbone_lr_factor=1.0), False

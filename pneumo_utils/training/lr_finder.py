@@ -1,18 +1,16 @@
-"""What a run does, traced for a figure and not for a choice: learning-rate range test, losses, rates."""
+"""What a run does, traced for a figure and not for a choice: learning-rate range test, rates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import log_loss
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
 
 from pneumo_utils.config import TrainConfig, expect
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.models.predict import compute_probs
 from pneumo_utils.runtime import name_what_to_lower
 from pneumo_utils.training.fit import make_trainer
 from pneumo_utils.training.trainer import Trainer, make_optimizer, make_schedule
@@ -78,27 +76,6 @@ def _raise_rate(trainer: Trainer, num_steps: int) -> tuple[np.ndarray, np.ndarra
     if len(lrs) < 3:
         raise PneumoError("The loss was no number from the start; check the films and the model.")
     return np.array(lrs), np.array(losses)
-
-
-def trace_losses(
-    config: TrainConfig, train: XrayDataset, *, judged: dict[str, XrayDataset]
-) -> dict[str, np.ndarray]:
-    """Trains, and after each epoch measures the mean cross-entropy of each set of films as they are.
-
-    The loss that training itself reports is of augmented, weighted and smoothed films under weights that
-    still move, and stands beside no other. Nothing is chosen or kept here, and films of the test split raise
-    a ValueError. Returns float (num_epochs,) by the names of `judged`.
-    """
-    if any(films.split == "test" for films in judged.values()):
-        raise ValueError("trace_losses was handed test films; expected train and val.")
-    trainer, _ = make_trainer(config, train)
-    losses = {name: [] for name in judged}
-    for epoch in range(1, config.num_epochs + 1):
-        trainer.train_epoch(epoch)
-        for name, films in judged.items():
-            probs = compute_probs(trainer.predict(films.images))
-            losses[name].append(log_loss(films.labels, probs, labels=[0, 1]))
-    return {name: np.array(values) for name, values in losses.items()}
 
 
 def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.ndarray:
