@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pneumo_utils import __version__
-from pneumo_utils.config import Folders, default_folders
+from pneumo_utils.config import DEFAULT_MODEL, Folders, default_folders
 from pneumo_utils.errors import PneumoError, UsageError, first_line
 
 
@@ -135,16 +135,20 @@ def get_folders(arguments: argparse.Namespace) -> Folders:
 
 
 def load_model(arguments: argparse.Namespace):
-    """The checkpoint that `--model`, `--checkpoint_path`, `--shipped` and `--image_size` ask for."""
+    """The checkpoint that `--model`, `--checkpoint_path`, `--shipped` and `--image_size` ask for.
+
+    Where no model is named, it is that of the checkpoint, or `DEFAULT_MODEL` if none is named either.
+    """
     from pneumo_utils.models.checkpoint import require_match
     from pneumo_utils.models.shipped import find_checkpoint, load_shipped
 
     named, image_size = arguments.checkpoint_path, getattr(arguments, "image_size", None)
+    name = arguments.model or (None if named and not arguments.shipped else DEFAULT_MODEL)
     if arguments.shipped:
-        checkpoint = load_shipped(arguments.model)
+        checkpoint = load_shipped(name)
     else:
-        path = named or get_folders(arguments).checkpoint(arguments.model)
-        checkpoint = find_checkpoint(arguments.model, path, is_named=named is not None, say=say)
+        path = named or get_folders(arguments).checkpoint(name)
+        checkpoint = find_checkpoint(name, path, is_named=named is not None, say=say)
     require_match("The checkpoint", "image size", checkpoint.config.image_size, image_size, "--image-size")
     return checkpoint
 

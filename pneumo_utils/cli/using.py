@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from pneumo_utils import cli
-from pneumo_utils.config import DEFAULT_MODEL, expect
+from pneumo_utils.config import expect
 from pneumo_utils.errors import PneumoError, UsageError
 
 
@@ -27,7 +27,7 @@ def add_commands(commands) -> None:
 
     parser = cli.add_command(commands, "inference", _answer, text="answer for films")
     parser.add_argument("films", nargs="*", type=Path, help="files and folders of them")
-    cli.add_checkpoint_flags(parser, default=DEFAULT_MODEL)
+    cli.add_checkpoint_flags(parser)
     cli.add_flag(parser, "image_path", nargs="+", default=[], type=Path, help="the same as FILMS")
     cli.add_flag(parser, "screening", action="store_true", help="the threshold that misses few pneumonias")
     cli.add_flag(parser, "json", action="store_true", help="one JSON object a film on standard output")
