@@ -56,11 +56,12 @@ def _shrink_figures(notebook) -> None:
                 picture = Image.open(io.BytesIO(base64.b64decode(figure))).convert("RGB")
                 png, jpeg = _encode(picture, "PNG", optimize=True), _encode(picture, "JPEG", quality=85)
                 kind, small = ("image/png", png) if len(png) <= 1.2 * len(jpeg) else ("image/jpeg", jpeg)
-                webp = _encode(picture, "WEBP", quality=90, lossless=kind == "image/png")
                 data[kind] = small + "\n"
                 output.metadata[kind] = output.metadata.pop("image/png", {})
-                source = f'src="data:image/webp;base64,{webp}"'
-                data["text/html"] = re.sub('src="[^"]*"', source, data.get("text/html", ""))
+                if "text/html" in data:
+                    webp = _encode(picture, "WEBP", quality=90, lossless=kind == "image/png")
+                    source = f'src="data:image/webp;base64,{webp}"'
+                    data["text/html"] = re.sub('src="[^"]*"', source, data["text/html"])
 
 
 def _encode(picture: Image.Image, form: str, **settings) -> str:

@@ -49,12 +49,12 @@ class ShippedWeights(UserDict):
 
 
 def find_checkpoint(
-    name: str, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
+    name: str | None, path: Path, *, is_named: bool = False, say: Callable[[str], None] = lambda text: None
 ) -> Checkpoint:
     """The trained model at `path` if there is one, else the one that comes with the package, which is said.
 
-    Where the path `is_named` by the user, no other is taken in its place. Raises PneumoError if there is
-    neither, or the file is damaged or of another model.
+    Where the path `is_named` by the user, no other is taken in its place, and a name of None is the
+    file's own. Raises PneumoError if there is neither, or the file is damaged or of another model.
     """
     if is_named or path.is_file():
         return load_checkpoint(path, model_name=name, say=say)
