@@ -16,6 +16,7 @@ from pneumo_utils.models.shipped import WEIGHTS
 
 TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = TOML["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def list_names(lines: list[str]) -> set[str]:
@@ -29,11 +30,11 @@ def test_conda_installs_the_project_itself_and_nothing_that_could_drift():
     version = tuple(map(int, python.removeprefix("python=").split(".")))
     low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PROJECT["requires-python"]).groups()
     assert (3, int(low)) <= version < (3, int(high))
-    assert "dev" in PROJECT["optional-dependencies"]
+    assert "dev" in EXTRAS
 
 
 def test_every_package_the_mission_names_is_listed():
-    listed = list_names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"])
+    listed = list_names(EXTRAS["course"] + EXTRAS["dev"] + PROJECT["dependencies"])
     wanted = "torch torchvision jupyterlab ipywidgets matplotlib seaborn scikit-learn pillow nbval"
     assert set(wanted.split()) <= listed
 
@@ -41,9 +42,8 @@ def test_every_package_the_mission_names_is_listed():
 def test_every_package_that_is_imported_is_listed():
     names = {"sklearn": "scikit-learn", "PIL": "pillow", "IPython": "jupyterlab"}
     with_others = {"nbformat": "jupyterlab", "nbclient": "jupyterlab", "traitlets": "ipywidgets"}
-    listed = list_names(PROJECT["dependencies"]) | {"nbconvert"}  # comes with jupyterlab
-    extras = PROJECT["optional-dependencies"]
-    extra = list_names(extras["export"] + extras["ray"])
+    listed = list_names(PROJECT["dependencies"] + EXTRAS["course"]) | {"nbconvert"}  # comes with jupyterlab
+    extra = list_names(EXTRAS["export"] + EXTRAS["ray"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
         for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
@@ -53,10 +53,10 @@ def test_every_package_that_is_imported_is_listed():
 
 
 def test_extras_bring_what_their_hints_say_and_tests_need_them():
-    extras = PROJECT["optional-dependencies"]
-    assert extras["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
-    assert "pneumo-utils[export,ray]" in extras["dev"]
-    assert LITE0_PACKAGE.replace("_", "-") in list_names(PROJECT["dependencies"])
+    assert EXTRAS["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
+    assert "pneumo-utils[course]" in EXTRAS["export"]
+    assert "pneumo-utils[course,export,ray]" in EXTRAS["dev"]
+    assert LITE0_PACKAGE.replace("_", "-") in list_names(EXTRAS["course"])
 
 
 @pytest.mark.system

@@ -49,6 +49,11 @@ def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     except PneumoError as error:
         say(f"{parser.prog}: {error}")
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("pneumo_utils"):
+            raise
+        say(f'{parser.prog}: {error.name} is missing. Install it with `pip install "pneumo-utils[course]"`.')
+        return 1
     except BrokenPipeError:
         return 141
     except OSError as error:
