@@ -19,6 +19,7 @@ from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.evaluate import evaluate
+from pneumo_utils.evaluation.metrics import Predictions
 from pneumo_utils.models.checkpoint import save_checkpoint
 from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
@@ -30,6 +31,8 @@ from tools.ship import (
     describe_band,
     describe_calibration,
     describe_card,
+    judge_band,
+    judge_calibration,
     round_to_half,
     ship,
     write_page,
@@ -51,6 +54,11 @@ def make_seeds(*stress_aurocs: float, **changes) -> list:
         )
         for i, stress_auroc in enumerate(stress_aurocs)
     ]
+
+
+def make_predictions(labels, probs) -> Predictions:
+    names = np.array([f"film-{index}" for index in range(len(labels))])
+    return Predictions(np.array(labels), np.array(probs), names, names)
 
 
 @pytest.fixture(scope="module")
@@ -220,15 +228,45 @@ def test_the_page_is_made_from_the_card_alone(ship_to, tmp_path):
 
 def test_the_band_is_written_as_the_probabilities_that_go_to_a_person():
     # NORMAL is possible up to 0.6 and PNEUMONIA from 1 - 0.7 = 0.3 on: both are between.
-    assert "between 0.300 and 0.600 should go" in describe_band((0.6, 0.7), 0.5)
+    judged = {"referred": 0.125, "wrong": {"NORMAL": 0.25, "PNEUMONIA": 0.0}}
+    text = describe_band((0.6, 0.7), 0.5, judged)
+    assert "between 0.300 and 0.600 should go" in text and "No answer" not in text
+    assert "12.5% of the films lie in it, and 25.0% of the NORMAL and 0.0% of the PNEUMONIA films" in text
+
+
+def test_a_band_that_ends_at_the_threshold_refers_no_answer_of_one_class():
+    judged = {"referred": 0.0, "wrong": {"NORMAL": 0.0, "PNEUMONIA": 0.0}}
+    assert describe_band((0.6, 0.7), 0.8, judged).endswith("side. No answer PNEUMONIA is referred.")
+    assert describe_band((0.6, 0.7), 0.2, judged).endswith("side. No answer NORMAL is referred.")
+
+
+def test_the_band_is_judged_by_class():
+    checkpoint = make_checkpoint(refer_limits=(0.3, 0.4), threshold=0.5)  # from 0.3 to 1 - 0.4 = 0.6
+    said = make_predictions([0, 0, 0, 0, 1, 1], [0.1, 0.3, 0.61, 0.9, 0.29, 0.8])
+    judged = judge_band(checkpoint, said)
+    assert judged == {"referred": 1 / 6, "wrong": {"NORMAL": 2 / 4, "PNEUMONIA": 1 / 2}}
+
+
+def test_the_calibration_slope_is_that_of_the_logits():
+    # Of ten films each with logit -1 and 1, two and eight are ill, whose logits are -log 4 and log 4.
+    labels = [1] * 2 + [0] * 8 + [1] * 8 + [0] * 2
+    probs = 1 / (1 + np.exp(-np.repeat([-1.0, 1.0], 10)))
+    found = judge_calibration(make_predictions(labels, probs))
+    assert found["slope"] == pytest.approx(np.log(4), abs=1e-4)
+    assert found["share"] == 0.5 and found["mean_probability"] == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
     "val, test, is_good", [(0.05, 0.01, True), (0.051, 0.01, False), (0.02, 0.06, False)]
 )
 def test_probabilities_are_praised_only_where_both_splits_bear_it_out(val, test, is_good):
-    text = describe_calibration(val, test)
+    fit = {"mean_probability": 0.625, "share": 0.75, "slope": 1.5}
+    text = describe_calibration(val, test, {"val": fit, "test": fit})
     assert f"{val:.3f} on validation, {test:.3f} on test" in text
+    assert (
+        "films of test 0.75 are PNEUMONIA, where the mean probability is 0.62; the calibration slope is 1.50"
+        in text
+    )
     assert ("may be taken at their word" in text) is is_good
     assert ("not to be taken at their word" in text) is not is_good
 
