@@ -137,6 +137,7 @@ def test_five_files_are_written_and_their_figures_are_those_of_the_model_in_them
         assert stored["probability"].to_numpy() == pytest.approx(said.probs, abs=1e-6)
         expected = json.loads(json.dumps(row))
         assert card["figures"][split] | {"date": None} == expected | {"date": None}
+        assert card["coverage"][split]["whole"] == pytest.approx(row["auroc"])
 
 
 @pytest.mark.parametrize("name", list_shipped())
@@ -208,6 +209,9 @@ def test_the_page_shows_the_cards_figures(ship_to, tmp_path, ensemble):
     assert f"{max(figures['test']['stretch_auroc_loss'].values()):.4f} at worst on test" in page
     assert f"{card['num_parameters']:,} numbers in half precision" in page
     assert ("the mean logit of 3 networks" in page) is ensemble
+    low, high = card["coverage"]["test"]["intervals"]["lungs_covered"]
+    covered = f"{card['coverage']['test']['lungs_covered']:.3f} ({low:.3f} to {high:.3f})"
+    assert re.search(rf"\n\| lungs covered with grey \| [^|]+ \| {re.escape(covered)} \|\n", page)
 
 
 def test_the_page_says_what_the_model_is_for_and_where_it_fails(ship_to, tmp_path):

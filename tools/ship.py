@@ -22,9 +22,10 @@ from pneumo_utils.config import REFER_ALPHA
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError
-from pneumo_utils.evaluation.evaluate import evaluate, predict_dataset
+from pneumo_utils.evaluation.evaluate import evaluate, make_predict, predict_dataset
 from pneumo_utils.evaluation.metrics import Predictions
 from pneumo_utils.evaluation.results import describe_start, format_share
+from pneumo_utils.evaluation.saliency import compute_coverage
 from pneumo_utils.models import shipped
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, to_values
 from pneumo_utils.models.predict import find_refer_range
@@ -84,10 +85,26 @@ AUROC lost when width or height changes by 20 %: {lost:.4f} at worst on test.
 
 {band}
 
+## Where it looks
+
+AUROC with parts of each film covered. A model that reads lungs alone falls to 0.5 with the lungs covered, \
+and below with the lungs of a film of the other class.
+
+| films | validation | official test |
+| --- | --- | --- |
+{coverage}
+
 ## Known failures
 
 {failures}
 """
+COVERS = {
+    "whole": "as they are",
+    "lungs_covered": "lungs covered with grey",
+    "lungs_swapped": "lungs of a film of the other class",
+    "rest_covered": "all but the lungs covered with grey",
+    "rest_swapped": "all but the lungs of a film of the other class",
+}
 
 
 def combine(checkpoints: list[Checkpoint], *, ensemble: bool) -> Checkpoint:
@@ -143,7 +160,9 @@ def ship(
     reading = checkpoint.transform.reading
     val = load_split(choice, "val", **reading)
     checkpoint = calibrate(checkpoint, val, make_stress_films(val))
-    judged = {split: evaluate(checkpoint, load_split(choice, split, **reading)) for split in ("val", "test")}
+    films = {"val": val, "test": load_split(choice, "test", **reading)}
+    judged = {split: evaluate(checkpoint, part) for split, part in films.items()}
+    predict = make_predict(checkpoint)
     write_predictions(checkpoint.model_name, {split: said for split, (_, said) in judged.items()}, folder)
     card = {
         "name": checkpoint.model_name,
@@ -155,6 +174,7 @@ def ship(
         "figures": {split: row for split, (row, _) in judged.items()},
         "calibration": {split: judge_calibration(said) for split, (_, said) in judged.items()},
         "band": {split: judge_band(checkpoint, said) for split, (_, said) in judged.items()},
+        "coverage": {split: compute_coverage(predict, part) for split, part in films.items()},
         "date": date.today().isoformat(),
     }
     save_shipped(checkpoint, card, folder)
@@ -260,9 +280,18 @@ def describe_card(values: dict, card: dict) -> str:
         labels=LABELS,
         calibration=describe_calibration(val["ece"], test["ece"], card["calibration"]),
         points="\n".join(points),
+        coverage="\n".join(describe_coverage(card["coverage"])),
         band=describe_band(values["refer_limits"], values["threshold"], card["band"]["test"]),
         failures="\n".join(f"- {failure}" for failure in card["known_failures"]),
     )
+
+
+def describe_coverage(coverage: dict[str, dict]) -> list[str]:
+    """The rows of a table of `compute_coverage`, validation beside test."""
+    return [
+        f"| {text} | {format_share(coverage['val'], name)} | {format_share(coverage['test'], name)} |"
+        for name, text in COVERS.items()
+    ]
 
 
 def describe_calibration(val: float, test: float, fits: dict[str, dict]) -> str:
