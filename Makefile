@@ -7,6 +7,7 @@
 #   make quick       those that start no other program: 2 minutes
 #   make slow        the slow ones: Colab emulated, kills, whole folders of films
 #   make lint        style
+#   make types       types, as far as they are written: a minute, then seconds
 # What maintainers keep in the repository; nothing else writes it
 #   make notebooks   runs the lessons, keeps their outputs in notebooks/ and their figures in results/
 #   make seeds       trains the recipes over three seeds, keeps their checkpoints; results/ablation.json
@@ -22,7 +23,7 @@ READY := .venv/.ready
 SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: run lab app test quick slow lint notebooks seeds ablation ship readme clean
+.PHONY: run lab app test quick slow lint types notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -45,6 +46,9 @@ slow: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check pneumo_utils tests tools
+
+types: $(READY)
+	$(BIN)/mypy
 
 notebooks: $(READY)
 	$(BIN)/python -m tools.store_lessons

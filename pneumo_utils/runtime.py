@@ -90,7 +90,7 @@ def name_what_to_lower(train: Callable) -> Callable:
     return train_in_memory
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Writes a file under a temporary name, flushes it to the disk and renames it: it is always whole.
 
     Its folder is made if absent. `write` writes to the open file that it is given, `<name>.<process id>.tmp`

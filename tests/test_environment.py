@@ -60,11 +60,13 @@ def test_extras_bring_what_their_hints_say_and_tests_need_them():
 
 
 @pytest.mark.system
-def test_the_models_that_ship_are_part_of_the_package_and_the_tools_are_not():
+def test_models_and_the_mark_of_types_are_part_of_the_package_and_the_tools_are_not():
     # The build takes all of these folders but what git ignores, and nothing beside them.
     assert TOML["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["pneumo_utils"]
     assert ROOT / "pneumo_utils" in WEIGHTS.parents
-    files = [str(path) for path in WEIGHTS.iterdir()]
+    mark = ROOT / "pneumo_utils" / "py.typed"  # with it a type checker reads the types of what is installed
+    assert mark.read_bytes() == b""
+    files = [str(path) for path in (*WEIGHTS.iterdir(), mark)]
     ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, check=False)
-    assert {Path(file).suffix for file in files} == {".safetensors", ".json", ".md", ".onnx"}
+    assert {Path(file).suffix for file in files} == {".safetensors", ".json", ".md", ".onnx", ".typed"}
     assert ignored.returncode == 1, ignored.stdout  # none of them

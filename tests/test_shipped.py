@@ -154,6 +154,8 @@ def test_a_path_that_was_named_and_is_missing_has_no_stand_in(weights, tmp_path)
     save_shipped(round_checkpoint(), CARD)
     with pytest.raises(PneumoError, match=r"own\.pth is not there"):
         find_checkpoint(MODEL, tmp_path / "own.pth", is_named=True)
+    with pytest.raises(PneumoError, match=r"own\.pth is not there"):
+        find_checkpoint(None, tmp_path / "own.pth")  # of any model, and no name by which to take another
 
 
 def test_a_damaged_checkpoint_of_ones_own_has_no_stand_in(weights, tmp_path):

@@ -32,7 +32,7 @@ def predict_files(
 
     The films of the next two batches are read, by threads, while one is answered; no more are ever held.
     """
-    waiting = deque()
+    waiting: deque = deque()
 
     def answer(count: int) -> list[Prediction]:
         return predictor.answer([waiting.popleft().result() for _ in range(count)])

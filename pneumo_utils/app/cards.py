@@ -20,7 +20,7 @@ STYLE = f"<style>{(Path(__file__).parent / 'front' / 'front.css').read_text(enco
 
 def name_call(prediction: Prediction) -> str:
     """What the answer comes to in a word or two: a class name, `REFER` or "Rejected"."""
-    if prediction.status == "rejected":
+    if prediction.label is None:
         return "Rejected"
     return REFER if prediction.refer else prediction.label
 
@@ -55,7 +55,7 @@ def build_film_page(
         subtitle=f"{prediction.path}.",
         card=STYLE + make_card(prediction, refer_range=refer_range),
         picture=picture,
-        blended=None if picture is None else blend(picture, saliency),
+        blended=None if picture is None or saliency is None else blend(picture, saliency),
         checkpoint=checkpoint,
         balanced_range=find_refer_range(checkpoint.refer_limits, checkpoint.threshold),
         refer_alpha=REFER_ALPHA,

@@ -67,7 +67,7 @@ def serve(*, port: int, open_browser: bool) -> None:
     path = default_folders().build / "app" / "read_films.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
-    limits = {}
+    limits: dict = {}
     let_large_films_through(limits)
     words = [sys.executable, "-m", "voila", str(path), f"--port={port}", "--Voila.ip=127.0.0.1"]
     words += [f"--Voila.tornado_settings={limits}", "--theme=light"]

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
@@ -112,7 +112,7 @@ class FilmPanel:
         self._run(self._show)
         self._connect()
 
-    def take_films(self, films: list[tuple[str, object]]) -> None:
+    def take_films(self, films: Sequence[tuple[str, object]]) -> None:
         """Reads and answers films, each a name and what `load_image` takes, and shows the first of them."""
         self._run(lambda: self._read_films(films))
 
@@ -200,7 +200,7 @@ class FilmPanel:
         self.reader.readings = []
         self._show()
 
-    def _read_films(self, films: list[tuple[str, object]]) -> None:
+    def _read_films(self, films: Sequence[tuple[str, object]]) -> None:
         taken = [reading for reading in self._count(map(self._read, films), len(films)) if reading]
         self._show(max(0, len(self.reader.readings) - len(taken)) if taken else None)
 
@@ -246,8 +246,8 @@ class FilmPanel:
         film = None if reading.picture is None else encode_film(reading.picture)
         if film is None or reading.saliency is None:
             view.show(reading.name, film)  # the map takes longer
-        if film is not None:
-            view.show(reading.name, film, encode_saliency(self.reader.explain(reading)))
+        if (saliency := self.reader.explain(reading)) is not None:
+            view.show(reading.name, film, encode_saliency(saliency))
 
     def _make_table_file(self) -> tuple[str, str, str]:
         table = format_answers(reading.prediction for reading in self.reader.readings)

@@ -41,7 +41,7 @@ class Prediction:
     def describe(self) -> str:
         """The answer in a few sentences; signs of the name that do not print are escaped."""
         name = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in self.path)
-        if self.status == "rejected":
+        if self.probability is None:
             return f"{name}: rejected. {self.reason}"
         side = "at or above" if self.probability >= self.threshold else "below"
         sentences = [
@@ -60,7 +60,7 @@ class TorchEngine:
         from pneumo_utils.runtime import make_accelerator
 
         self.model = checkpoint.build_model().to(make_accelerator().device)
-        self._settings = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+        self._settings: dict = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
 
     def compute_logits(self, films: np.ndarray) -> np.ndarray:
         """Logits of pneumonia, float64 (B,), for uint8 (B, S, S) of the model's input size."""
@@ -72,6 +72,7 @@ class OnnxEngine:
 
     def __init__(self, checkpoint: Checkpoint):
         weights = checkpoint.state
+        assert isinstance(weights, ShippedWeights)  # as `make_engine` has found
         self._transform, self._flip_average = checkpoint.transform, checkpoint.flip_average
         try:
             self._sessions = [open_session(weights.graph, member) for member in weights.list_members()]
@@ -115,17 +116,16 @@ class Predictor:
     """
 
     def __init__(self, checkpoint: Checkpoint, *, screening: bool = False):
-        if screening and checkpoint.screening_threshold is None:
+        threshold = checkpoint.screening_threshold if screening else checkpoint.threshold
+        if threshold is None:
             raise UsageError("This checkpoint has no screening threshold; train it again, or leave it out.")
-        self.checkpoint = checkpoint
-        self.threshold = checkpoint.screening_threshold if screening else checkpoint.threshold
-        self.engine = make_engine(checkpoint)
+        self.checkpoint, self.threshold, self.engine = checkpoint, threshold, make_engine(checkpoint)
 
     @cached_property
     def model(self):
         """The network in torch, made when it is first asked for, to look inside."""
-        is_torch = isinstance(self.engine, TorchEngine)
-        return (self.engine if is_torch else TorchEngine(self.checkpoint)).model
+        engine = self.engine if isinstance(self.engine, TorchEngine) else TorchEngine(self.checkpoint)
+        return engine.model
 
     def predict(self, source, *, name: str | None = None) -> Prediction:
         """Answers for one film; takes what `read` takes."""
@@ -158,7 +158,7 @@ class Predictor:
     def answer(self, films: list[Film]) -> list[Prediction]:
         """Answers for films that were read, in one pass of the model; one a film, in the same order."""
         started = time.perf_counter()
-        readable = [film.input for film in films if film.reason is None]
+        readable = [film.input for film in films if film.input is not None]
         if not readable:
             return [self._decide(film, None, 0) for film in films]
         logits = self.engine.compute_logits(np.stack(readable))
@@ -173,8 +173,9 @@ class Predictor:
         """The Grad-CAM for pneumonia, float32 (S, S) of 0 to 1, of a film that was not rejected."""
         from pneumo_utils.evaluation.saliency import compute_saliency
 
-        settings = {"transform": self.checkpoint.transform, "flip_average": self.checkpoint.flip_average}
-        return compute_saliency(self.model, film.input[None], **settings)[0]
+        assert film.input is not None, "a film that was rejected has no map"
+        reading: dict = {"transform": self.checkpoint.transform, "flip_average": self.checkpoint.flip_average}
+        return compute_saliency(self.model, film.input[None], **reading)[0]
 
     def decide_at(self, prediction: Prediction, threshold: float) -> Prediction:
         """The same answer at another threshold, 0 to 1; a rejection stays one."""

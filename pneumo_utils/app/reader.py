@@ -1,6 +1,6 @@
 """What the upload panel does, without its widgets: films in, answers, tables and pages out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,10 +38,11 @@ class FilmReader:
     A model is loaded when it is first chosen, the first at the start. The last `max_films` films are kept.
     """
 
-    def __init__(self, models: dict[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
+    def __init__(self, models: Mapping[str, Callable[[], Checkpoint]], *, max_films: int = MAX_FILMS):
         if not models:
             raise UsageError("No model was given; expected one at least.")
-        self.models, self.max_films, self.readings = models, max_films, []
+        self.models, self.max_films = models, max_films
+        self.readings: list[Reading] = []
         self._load = cache(lambda name: Predictor(self.models[name]()))
         self.choose_model(next(iter(models)))
 
@@ -108,9 +109,9 @@ class FilmReader:
 
 def encode_film(picture: np.ndarray) -> bytes:
     """A film, uint8 (H, W), as the bytes of a JPEG file."""
-    return imagecodecs.jpeg8_encode(picture, level=90)
+    return bytes(imagecodecs.jpeg8_encode(picture, level=90))
 
 
 def encode_saliency(saliency: np.ndarray) -> bytes:
     """A map, float (S, S) of 0 to 1, as the bytes of a PNG file: colour, and clear where it says nothing."""
-    return imagecodecs.png_encode(colour_saliency(saliency))
+    return bytes(imagecodecs.png_encode(colour_saliency(saliency)))

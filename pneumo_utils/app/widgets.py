@@ -1,7 +1,7 @@
 """Widgets for uploads: drop zone, film view, save button, upload button of ipywidgets 7 and 8, samples."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import anywidget
@@ -38,7 +38,7 @@ class _Front(anywidget.AnyWidget):
         self.on_msg(self._hear)
 
     def _hear(self, _widget, message: dict, buffers: list) -> None:
-        answer = {"kind": "failed"}, []
+        answer: tuple[dict, list] = {"kind": "failed"}, []
         try:
             answer = self._answer(message, buffers)
         finally:
@@ -54,7 +54,8 @@ class DropZone(_Front):
 
     def __init__(self, on_films: Callable[[list[tuple[str, bytes]]], None], **settings):
         super().__init__(**settings)
-        self._on_films, self._films = on_films, []
+        self._on_films = on_films
+        self._films: list[tuple[str, bytearray]] = []
 
     def _answer(self, message: dict, buffers: list) -> tuple[dict, list]:
         if message["kind"] == "file":
@@ -73,7 +74,7 @@ class FilmView(_Front):
     """A film with its saliency map on top and a slider for the map's opacity."""
 
     _esm = _read_front("film_view.js")
-    _shown = {"kind": "show", "name": ""}, []
+    _shown: tuple[dict, list] = {"kind": "show", "name": ""}, []
 
     def show(self, name: str, film: bytes | None, saliency: bytes | None = None) -> None:
         """Shows a film, the bytes of a JPEG or PNG file or None, and its map, a PNG, stretched over it."""
@@ -144,7 +145,7 @@ def upload_on_colab() -> list[tuple[str, bytes]]:
     return found
 
 
-def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
+def list_models(folders: Folders) -> Mapping[str, Callable[[], Checkpoint]]:
     """Models to choose from, each loaded when called: one's own, then those that come with the package."""
     own = {
         f"{name} (your own)": lambda name=name: load_checkpoint(folders.checkpoint(name), model_name=name)
@@ -157,7 +158,7 @@ def list_models(folders: Folders) -> dict[str, Callable[[], Checkpoint]]:
 
 def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
     """Films to try by name, paths or arrays: `num_each` of each class, validation films or phantoms."""
-    if choice.source != "chestxray2017":
+    if choice.source != "chestxray2017" or choice.folder is None:
         films = make_phantoms(8 * num_each, image_size=PHANTOM_SIZE, split="test")
         return {
             f"a drawn phantom {place + 1}, {name}": films.images[index]

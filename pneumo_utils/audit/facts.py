@@ -164,7 +164,7 @@ def _could_be_letter(box: tuple[int, int, int, int], *, size: int) -> bool:
     return is_outside and is_small
 
 
-def measure_borders(film: np.ndarray) -> tuple[float, float, float, float]:
+def measure_borders(film: np.ndarray) -> tuple[float, ...]:
     """How deep an empty border is at the top, left, bottom and right of a film, uint8 (H, W): shares, 0 to 1.
 
     A line is empty when its grey levels differ by at most 16, whatever the level: black, white or grey.

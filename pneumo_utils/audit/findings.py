@@ -147,7 +147,7 @@ def _judge_facts(summary: dict) -> Iterator[Finding]:
         reason = scores["all of these"]["reason"]
         yield Finding(LOOK, "Whether the files give the label away cannot be said.", reason)
         return
-    name = max(told, key=told.get)
+    name = max(told, key=told.__getitem__)
     level, words = rate_auroc(told[name])
     others = [f"{other} {told[other]:.2f}" for other in told if told[other] >= MIN_TELLING and other != name]
     text = (f"Others that tell: {', '.join(others)}. " if others else "") + (

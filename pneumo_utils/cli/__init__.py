@@ -148,12 +148,13 @@ def load_model(arguments: argparse.Namespace):
     from pneumo_utils.models.shipped import find_checkpoint, load_shipped
 
     named, image_size = arguments.checkpoint_path, getattr(arguments, "image_size", None)
-    name = arguments.model or (None if named and not arguments.shipped else DEFAULT_MODEL)
+    name = arguments.model or DEFAULT_MODEL
     if arguments.shipped:
         checkpoint = load_shipped(name)
+    elif named:
+        checkpoint = find_checkpoint(arguments.model or None, named, is_named=True, say=say)
     else:
-        path = named or get_folders(arguments).checkpoint(name)
-        checkpoint = find_checkpoint(name, path, is_named=named is not None, say=say)
+        checkpoint = find_checkpoint(name, get_folders(arguments).checkpoint(name), say=say)
     require_match("The checkpoint", "image size", checkpoint.config.image_size, image_size, "--image-size")
     return checkpoint
 

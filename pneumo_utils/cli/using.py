@@ -58,7 +58,7 @@ def _evaluate(arguments) -> None:
     dataset = load_split(choice, split, **checkpoint.transform.reading)
     cli.say_skipped(dataset)
     row, predictions = evaluate(checkpoint, dataset)
-    if choice.source == "folder":
+    if choice.source == "folder" and choice.folder is not None:
         row["warnings"] = _survey(choice.folder)
     save_result(row, cli.get_folders(arguments).results)
     if arguments.report:
@@ -120,17 +120,16 @@ def _answer(arguments) -> None:
     # An answer has no linear algebra for NumPy, whose threads would take as long to start as the rest of it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     checkpoint = cli.load_model(arguments)
+    from pneumo_utils.app.batch import predict_files
     from pneumo_utils.app.predictor import Predictor
+    from pneumo_utils.app.ray_engine import predict_files_on_ray
     from pneumo_utils.data.folders import list_files
 
     predictor = Predictor(checkpoint, screening=arguments.screening)
     paths, left_out = list_files(arguments.films + arguments.image_path)
     if left_out:
         cli.say(left_out)
-    if arguments.engine == "ray":
-        from pneumo_utils.app.ray_engine import predict_files_on_ray as predict
-    else:
-        from pneumo_utils.app.batch import predict_files as predict
+    predict = predict_files_on_ray if arguments.engine == "ray" else predict_files
     if arguments.csv:
         num_answered = _write_table(predict, predictor, paths, arguments.csv)
     else:

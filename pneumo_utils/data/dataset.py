@@ -80,7 +80,7 @@ class XrayDataset:
         digest = hashlib.blake2b(digest_size=16)
         for array in (self.images, self.labels, self.patients.astype(str), self.names.astype(str)):
             digest.update(str(array.shape).encode())
-            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
 
     def require_both_classes(self) -> "XrayDataset":
@@ -153,10 +153,10 @@ def _read(path: Path, digest: str) -> XrayDataset | None:
 def _write(path: Path, digest: str, dataset: XrayDataset) -> None:
     about = {"digest": digest, "checksum": _compute_checksum(dataset.images)}
     about |= {name: getattr(dataset, name) for name in ("source", "split", "skipped", "preset")}
-    columns = {"about": json.dumps(about), **dataset.get_columns()}
+    columns: dict = {"about": json.dumps(about), **dataset.get_columns()}
     write_atomically(path.with_suffix(".npy"), lambda file: np.save(file, dataset.images))
     write_atomically(path, lambda file: np.savez(file, **columns))
 
 
 def _compute_checksum(images: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(images))
+    return zlib.crc32(np.ascontiguousarray(images).data)

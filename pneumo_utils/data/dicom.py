@@ -98,7 +98,7 @@ def _parse(data: bytes) -> dict:
     element = dataset.get_item("PixelData")
     syntax, value = str(dataset.file_meta.get("TransferSyntaxUID", "")), element.value
     is_native = syntax in NATIVE
-    if is_native != (element.length != UNDEFINED):
+    if is_native != (element.length != UNDEFINED):  # type: ignore[attr-defined]  # it is raw
         raise ImageError(images.UNREADABLE if is_native else UNKNOWN)
     value = value if is_native else get_frame(value, 0, number_of_frames=1)
     is_big = not dataset.original_encoding[1]
@@ -148,7 +148,7 @@ def _read_words(tags: dict) -> np.ndarray:
     elif tags["Syntax"] == RLE:
         # Into room of the right size: two bytes can stand for 128, a small file could ask for gigabytes.
         room = np.empty(math.prod(shape) * word.itemsize, np.uint8)
-        if len(imagecodecs.dicomrle_decode(tags["PixelData"], word, out=room)) < room.size:
+        if len(imagecodecs.dicomrle_decode(tags["PixelData"], word, out=room.data)) < room.size:
             raise ImageError(images.CUT_SHORT)
         words = _join_planes(room.view(word), shape)
     else:
@@ -210,9 +210,9 @@ def _decode_jpeg(frame: bytes, shape: tuple, tags: dict) -> np.ndarray:
     is_rgb = _is_rgb(frame[:at], frame[at + 10 : at + 19], tags)
     if bits == 8 and coding in (0xC0, 0xC1, 0xC2):
         return images.read_jpeg(frame[:2] + (_RGB_MARKER if is_rgb else b"") + frame[2:])[0]
-    spaces = {"colorspace": "RGB" if is_rgb else "YCBCR", "outcolorspace": "RGB"} if shape[2] == 3 else {}
-    words, end = imagecodecs.jpeg8_decode(frame, **spaces), frame.rindex(b"\xff\xd9")
-    if not np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _FILLER + frame[end:], **spaces)):
+    how: dict = {"colorspace": "RGB" if is_rgb else "YCBCR", "outcolorspace": "RGB"} if shape[2] == 3 else {}
+    words, end = imagecodecs.jpeg8_decode(frame, **how), frame.rindex(b"\xff\xd9")
+    if not np.array_equal(words, imagecodecs.jpeg8_decode(frame[:end] + _FILLER + frame[end:], **how)):
         raise ImageError(images.CUT_SHORT)
     return words
 

@@ -62,7 +62,8 @@ def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
     A film that is named by several paths is listed by the first of them. Raises what `list_folder` does, for
     any folder, and PneumoError if a path is not there.
     """
-    found, strays = [], []
+    found: list[Path] = []
+    strays: list[tuple[str, str]] = []
     for path in map(Path, paths):
         if path.is_dir():
             films, others = _walk(path, path)
@@ -73,7 +74,7 @@ def list_files(paths: Iterable[str | Path]) -> tuple[list[Path], str]:
             found.append(path)
         else:
             raise PneumoError(f"{path} is not there; expected an image file or a folder. Check the path.")
-    places = {}
+    places: dict[Path, Path] = {}
     for path in found:
         places.setdefault(find_place(path), path)
     return list(places.values()), _name_strays(strays)
@@ -180,20 +181,21 @@ def _describe(path: Path, name: str, *, split: str, inner: tuple[str, ...]) -> F
 
 def _walk(top: Path, folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
     """All films below a folder, sorted, and all else that lies there: its place below `folder`, and why."""
-    films, strays, folders, links, seen, home = [], [], [top], [], set(), top.resolve()
-    while folders or links:
-        place = (folders or links).pop(0)  # links last: a film is named by its own place
+    found: dict[str, list[Path]] = {FILM: [], FOLDER: [top], LINK: []}
+    strays, seen, home = [], set(), top.resolve()
+    while found[FOLDER] or found[LINK]:
+        place = (found[FOLDER] or found[LINK]).pop(0)  # links last: a film is named by its own place
         real = place.resolve()
         if real in seen or (real != home and home.is_relative_to(real)):
             strays.append((_clean(place, folder), LISTED))
             continue
         seen.add(real)
         for path, kind in _scan(place).items():
-            if kind in (FILM, FOLDER, LINK):
-                {FILM: films, FOLDER: folders, LINK: links}[kind].append(path)
+            if kind in found:
+                found[kind].append(path)
             else:
                 strays.append((_clean(path, folder), kind))
-    return sorted(films), sorted(strays)
+    return sorted(found[FILM]), sorted(strays)
 
 
 def _scan(folder: Path) -> dict[Path, str]:

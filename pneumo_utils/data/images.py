@@ -208,7 +208,7 @@ def _read_tiff(data: bytes, draft_size):
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        pages = list(itertools.islice(file.pages, 10))
+        pages = [page.aspage() for page in itertools.islice(file.pages, 10)]
         page = max(pages, key=lambda page: page.imagelength * page.imagewidth)
         height, width, bits = page.imagelength, page.imagewidth, page.bitspersample
         check_size(height, width)
@@ -222,7 +222,7 @@ def _read_tiff(data: bytes, draft_size):
         if pixels.shape[:2] != (height, width):
             raise ImageError(UNREADABLE)
         if page.photometric == 3:  # a palette, of 16 bits
-            pixels = (page.colormap >> 8).astype(np.uint8).T[pixels]
+            pixels = (np.asarray(page.colormap) >> 8).astype(np.uint8).T[pixels]
         elif page.photometric == 5:  # inks: cyan, magenta, yellow and black
             left = 255 - pixels.astype(np.uint16)
             pixels = ((left[..., :3] * left[..., 3:] + 127) // 255).astype(np.uint8)

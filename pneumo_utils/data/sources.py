@@ -161,8 +161,7 @@ def read_films(
     Raises PneumoError if more than `MAX_DAMAGED_SHARE` of the films are damaged.
     """
     films = [films[index] for index in choose_films(np.array([film.label for film in films]), max_films)]
-    settings = {"image_size": image_size, "preset": preset}
-    images, results = _decode(films, f"reading {split} films", **settings)
+    images, results = _decode(films, f"reading {split} films", image_size=image_size, preset=preset)
     good = [index for index, result in enumerate(results) if not isinstance(result, ImageError)]
     damaged = [index for index, result in enumerate(results) if isinstance(result, ImageError)]
     if len(damaged) > MAX_DAMAGED_SHARE * len(films):

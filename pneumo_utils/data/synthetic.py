@@ -70,8 +70,8 @@ def make_phantoms(
     expect(32 <= image_size <= 512, "image_size", image_size, "32 to 512")
     expect(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     expect(split in SPLITS, "split", repr(split), f"one of {', '.join(SPLITS)}")
-    rows, images = [], np.empty((num_films, image_size, image_size), np.uint8)
-    index = 0
+    rows: list[tuple] = []
+    index, images = 0, np.empty((num_films, image_size, image_size), np.uint8)
     while len(rows) < num_films:
         patient = _draw_patient(index, split=split, seed=seed)
         for film in range(1, min(patient.num_films, num_films - len(rows)) + 1):

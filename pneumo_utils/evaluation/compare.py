@@ -183,7 +183,7 @@ def compare_all(
     judged = dict(zip(predictions, judged, strict=True))
     labels, probs = next(iter(predictions.values())).labels, {n: p.probs for n, p in predictions.items()}
     called = {name: probs[name] >= thresholds[name] for name in probs}
-    film_ps = {
+    film_ps: dict[str, list[float | None]] = {
         "auroc": [compute_delong(labels, probs[a], probs[b]) for a, b in pairs],
         "accuracy": [compute_mcnemar(labels, called[a], called[b]) for a, b in pairs],
     }
@@ -192,11 +192,11 @@ def compare_all(
         differences = [compute_difference(metric, judged[a][metric], judged[b][metric]) for a, b in pairs]
         corrected = compute_holm([difference.p for difference in differences])
         found = zip(pairs, differences, corrected, compute_holm(ps), strict=True)
-        comparisons += [Comparison(*pair, *rest, num_pairs=len(pairs)) for pair, *rest in found]
+        comparisons += [Comparison(a, b, size, p, film_p, len(pairs)) for (a, b), size, p, film_p in found]
     return comparisons
 
 
-def compute_holm(ps: list[float | None]) -> list[float | None]:
+def compute_holm(ps: list[float | None]) -> list:
     """Holm's correction of p values that answer one question; None, of a test without one, stays None.
 
     Source: Holm, Scandinavian Journal of Statistics 6, 1979.

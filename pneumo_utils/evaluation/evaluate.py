@@ -15,8 +15,8 @@ from pneumo_utils.runtime import get_versions, make_accelerator
 
 def make_predict(checkpoint: Checkpoint) -> Predict:
     """The checkpoint as a function from N films to calibrated P(pneumonia), float64 (N,)."""
-    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
-    reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+    model = checkpoint.build_model().to(make_accelerator().device).to(memory_format=torch.channels_last)
+    reading: dict = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
 
     def predict(dataset: XrayDataset) -> np.ndarray:
         if dataset.preset != checkpoint.transform.name:

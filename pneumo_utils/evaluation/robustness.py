@@ -191,7 +191,7 @@ def corrupt_films(images: np.ndarray, name: str, *, severity: int, seed: int = 0
 def _read_again(dataset: XrayDataset, images: np.ndarray) -> XrayDataset:
     """Changed films, uint8 (N, H, W), as they would be read from files of their own."""
     if dataset.preset == "percentile":
-        reading = {"image_size": dataset.image_size, "preset": dataset.preset}
+        reading: dict = {"image_size": dataset.image_size, "preset": dataset.preset}
         images = np.stack([load_image(image, **reading) for image in images])
     return replace(dataset, images=images)
 

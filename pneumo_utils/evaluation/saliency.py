@@ -58,7 +58,7 @@ def compute_saliency(
         maps = [_explain(explainer, inputs, size) for explainer in explainers]
         if flip_average:
             maps += [_explain(explainer, inputs.flip(-1), size).flip(-1) for explainer in explainers]
-        saliency[start : start + batch_size] = _scale(sum(maps)).cpu().numpy()
+        saliency[start : start + batch_size] = _scale(sum(maps[1:], maps[0])).cpu().numpy()
     return saliency
 
 
@@ -143,8 +143,8 @@ def make_random_copy(model: nn.Module, *, seed: int) -> nn.Module:
         torch.default_generator.manual_seed(seed)  # the CPU's alone: a draw is the same on every device
         drawn = copy.deepcopy(model).cpu()
         for part in drawn.modules():
-            if hasattr(part, "reset_parameters"):
-                part.reset_parameters()
+            if (reset := getattr(part, "reset_parameters", None)) is not None:
+                reset()
                 continue
             for parameter in part.parameters(recurse=False):
                 order = torch.randperm(parameter.numel())

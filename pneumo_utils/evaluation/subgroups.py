@@ -72,7 +72,7 @@ def _give_width(interval: tuple, share: float | None, num_patients: int) -> tupl
     """The interval; Clopper and Pearson's over patients where these are all alike and leave but a point."""
     from statsmodels.stats.proportion import proportion_confint
 
-    if num_patients < 2 or interval[0] is None:
+    if share is None or num_patients < 2 or interval[0] is None:
         return None, None
     if interval[0] < interval[1]:
         return interval

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -134,7 +135,7 @@ def _check_kind(image: np.ndarray) -> list[str]:
 class FilmKindModel:
     """A small network that tells `KINDS` of pictures apart, with its limits; see `tools/teach_guard`."""
 
-    session: object  # of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K)
+    session: Any  # of ONNX Runtime, from views of pictures, float32 (B, 2, 64, 64), to logits, (B, K)
     reject_below: float  # the P(chest) below which a picture of another kind is rejected
     warn_below: float  # the one below which it is warned of
     reject_unusable_below: float  # the one below which nothing can be seen on an unusable film

@@ -44,7 +44,7 @@ class FinetunedBackbone(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The backbone's parts that have weights, from the film to the head; sequences are opened up."""
-        parts = []
+        parts: list[nn.Module] = []
         for child in self.backbone.children():
             parts += child.children() if isinstance(child, (nn.Sequential, nn.ModuleList)) else [child]
         return [part for part in parts if next(part.parameters(), None) is not None]
@@ -57,13 +57,16 @@ class FinetunedBackbone(nn.Module):
         """ImageNet weights from a file, or as they are published; a PneumoError if it cannot be read."""
         if weights_path is None:
             return self.fetch_imagenet_state()
+        return self._read_imagenet_state(weights_path, say=say)
+
+    def _read_imagenet_state(self, path: Path, *, say=print) -> dict:
         try:
-            state = load_tensors(weights_path)
+            state = load_tensors(path)
             if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
                 raise ValueError("it is not a dict of tensors")
             return self.rename_imagenet_state(unwrap_weights(state, say=say))
         except Exception as error:  # a foreign file can fail in any way; the message names it
-            reason = f"{weights_path} cannot be read as weights ({first_line(error)})"
+            reason = f"{path} cannot be read as weights ({first_line(error)})"
             raise PneumoError(f"{reason}. Expected {self.weights_hint}.") from error
 
     def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -147,7 +150,7 @@ class EfficientnetLite0Finetune(TimmFinetune):
 
     def fetch_imagenet_state(self) -> dict[str, torch.Tensor]:
         """From the package."""
-        return self.load_imagenet_state(Path(str(files(LITE0_PACKAGE))) / LITE0_FILE)
+        return self._read_imagenet_state(Path(str(files(LITE0_PACKAGE))) / LITE0_FILE)
 
     def rename_imagenet_state(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The package names the tensors in its own way, in the same order; shapes are checked on loading."""
@@ -161,4 +164,4 @@ class EfficientnetLite0Finetune(TimmFinetune):
 
 def list_blocks(model: nn.Module) -> list[nn.Module]:
     """The parts of a model below its head, from the film up; a network without a backbone is one part."""
-    return model.blocks if hasattr(model, "blocks") else [model.features]
+    return getattr(model, "blocks", None) or [model.get_submodule("features")]

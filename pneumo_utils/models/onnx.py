@@ -61,7 +61,7 @@ def export_onnx(checkpoint: Checkpoint, path: Path) -> float:
         model.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     content = model.SerializeToString()
     films = make_phantoms(NUM_CHECKED, image_size=size, split="test").images
-    reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+    reading: dict = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
     expected = predict_logits(checkpoint.build_model(), films, **reading)
     logits, _ = open_session(content).run(None, {"films": films})
     difference = float(np.abs(logits - expected).max())
@@ -100,6 +100,7 @@ def build_onnx(
             output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )
+    assert program is not None  # with dynamo
     model = program.model_proto
     for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]  # the exporter's notes, which name folders of this machine

@@ -36,10 +36,10 @@ class ShippedWeights(UserDict):
 
     def list_members(self) -> list[dict[str, np.ndarray]]:
         """The weights of each member of an ensemble, or of the one network, as the graph names them."""
-        members = {}
+        members: dict[str, dict[str, np.ndarray]] = {}
         for name, value in self.data.items():
-            member, own_name = re.fullmatch(r"(members\.\d+\.)?(.*)", name).groups()
-            members.setdefault(member, {})[own_name] = value
+            own_name = re.sub(r"^members\.\d+\.", "", name)
+            members.setdefault(name.removesuffix(own_name), {})[own_name] = value
         return list(members.values())
 
     def __getitem__(self, name: str) -> torch.Tensor:
@@ -56,7 +56,7 @@ def find_checkpoint(
     Where the path `is_named` by the user, no other is taken in its place, and a name of None is the
     file's own. Raises PneumoError if there is neither, or the file is damaged or of another model.
     """
-    if is_named or path.is_file():
+    if is_named or path.is_file() or name is None:
         return load_checkpoint(path, model_name=name, say=say)
     if name in list_shipped():
         say(f"There is no {path.name} of your own: the {name} that comes with the package is used.")

@@ -116,7 +116,7 @@ def plot_confusion(predictions: Predictions, *, threshold: float) -> Figure:
 def _draw_probs(axis: Axes, predictions: Predictions, *, threshold: float | None = None) -> None:
     for label, name in enumerate(CLASS_NAMES):
         probs = predictions.probs[predictions.labels == label]
-        axis.hist(probs, np.linspace(0, 1, 31), color=CLASS_COLOURS[label], alpha=0.6, label=name)
+        axis.hist(probs, np.linspace(0, 1, 31).tolist(), color=CLASS_COLOURS[label], alpha=0.6, label=name)
     if threshold is not None:
         axis.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.3f}")
     axis.set_xlabel("P(pneumonia)")

@@ -10,7 +10,7 @@ from pneumo_utils.config import CLASS_COLOURS, CLASS_NAMES, COLOUR_MAP
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.plots.style import draw_interval, name_rows, set_title, styled
 
-GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # of a film, uint8
+GREY: dict = {"cmap": "gray", "vmin": 0, "vmax": 255}  # of a film, uint8
 FILM_SIZE = 2.3  # of a film on a sheet, inches: 220 pixels of a page
 OPACITY = 0.65  # of the colour where a saliency map is 1; it fades with the map
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 MODEL_COLOURS = ("#882E72", "#1B9E77", "#A6761D", "#44AA99")
 SPLIT_COLOURS = {"train": "0.65", "val": "0.0", "test": "0.4"}
 DPI = 144  # of a figure in a lesson, where an inch is 96 pixels of the page
-STYLE = {
+STYLE: dict = {
     "figure.dpi": DPI,
     "figure.constrained_layout.use": True,
     "figure.titlesize": 12,
@@ -48,7 +48,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     own, added = inspect.signature(draw), inspect.signature(plot, follow_wrapped=False).parameters
     parameters = [*own.parameters.values(), added["title"], added["synthetic"]]
-    plot.__signature__ = own.replace(parameters=parameters)  # for `help`
+    plot.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # for `help`
     return plot
 
 
@@ -145,7 +145,7 @@ def _describe_chart(axes: Axes) -> str:
         return f"Colours: {axes.get_xlabel() or axes.get_ylabel()}"
     over = _join(" over ", _describe_axis(axes.yaxis), _describe_axis(axes.xaxis))
     name = _join(": ", _title(axes), over and f"chart of {over}")
-    legend = axes.get_legend() and _describe_legend(axes.get_legend())
+    legend = _describe_legend(axes.get_legend()) if axes.get_legend() else ""
     written = "; ".join(text.get_text() for text in axes.texts if text.get_text().strip())
     return _join(". ", name, legend, written and f"Written in it: {written}")
 

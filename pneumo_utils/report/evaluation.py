@@ -69,7 +69,7 @@ def draw_curves(models: dict[str, Predictions], *, thresholds: dict[str, float],
     """The decisions and curves of models, and their differences; the first model is the one judged."""
     (name, predictions), mark = next(iter(models.items())), {"synthetic": synthetic}
     own = {"threshold": thresholds[name], **mark}
-    values = {
+    values: dict = {
         "confusion": plots.plot_confusion(predictions, title="Confusion matrix", **own),
         "probs": plots.plot_probs(predictions, title="Probabilities", **own),
         "curves": None,
@@ -129,7 +129,7 @@ def build_error_sections(
     checkpoint: Checkpoint, dataset: XrayDataset, row: dict, predictions: Predictions
 ) -> dict:
     """The worst errors, parts of the films, and what the model looks at, from its saliency maps."""
-    reading = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
+    reading: dict = {"transform": checkpoint.transform, "flip_average": checkpoint.flip_average}
     mark = {"synthetic": dataset.is_synthetic}
     model = checkpoint.build_model()
     maps = saliency.compute_saliency(model, dataset.images, **reading)
@@ -158,7 +158,7 @@ def build_robustness_sections(checkpoint: Checkpoint, dataset: XrayDataset, row:
     found = robustness.compute_corruption_curves(predict, dataset, threshold=row["threshold"])
     by_model = {checkpoint.model_name: found}
     losses = {name: rows[0]["auroc"] - rows[-1]["auroc"] for name, rows in found.items()}
-    worst = max(losses, key=losses.get)
+    worst = max(losses, key=losses.__getitem__)
     plot = plots.plot_corruption_curves
     corruptions = {
         "ranking": plot(by_model, title="Worse films: ranking", **mark),

@@ -85,7 +85,7 @@ def fit(
         if point is not None:
             return _train(*point, val=val, files=files, say=say)
         trainer, pretrained = make_trainer(config, train, weights_path=weights_path, teacher=teacher, say=say)
-        about = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
+        about: dict = {"pretrained": pretrained, "source": train.source, "versions": get_versions()}
         about |= {"data_fingerprint": train.fingerprint(), "taught_by": describe_teacher(teacher)}
         best = Checkpoint(trainer.config, trainer.transform, state={}, threshold=0.5, **about)
         return _train(trainer, best, [], val=val, files=files, say=say)

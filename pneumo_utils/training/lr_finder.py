@@ -61,7 +61,7 @@ def find_lr(
 
 def _raise_rate(trainer: Trainer, num_steps: int) -> tuple[np.ndarray, np.ndarray]:
     """The rates of the steps that were taken, and the smoothed losses."""
-    lrs, losses, average, batches = [], [], 0.0, []
+    lrs, losses, average, batches = [], [], 0.0, trainer.draw_batches()
     for step in range(1, num_steps + 1):
         lr = trainer.lr
         batches = batches or trainer.draw_batches()

@@ -132,16 +132,15 @@ class RunFiles:
     """
 
     def __init__(self, checkpoint_path: Path | None, run: dict, *, is_writer: bool = True):
-        self.checkpoint_path, self.run = checkpoint_path, run
-        self.is_kept = is_writer and checkpoint_path is not None
+        self.run, self.kept = run, checkpoint_path if is_writer else None
         self.path = checkpoint_path and checkpoint_path.with_name(checkpoint_path.name + SUFFIX)
 
     def hold(self) -> AbstractContextManager:
         """Keeps a second training away; a PneumoError if there is one already, or no right to write."""
-        if not self.is_kept:
+        if self.kept is None:
             return nullcontext()
-        require_writable(self.checkpoint_path.parent)
-        return lock_file(self.checkpoint_path, holder="another training")
+        require_writable(self.kept.parent)
+        return lock_file(self.kept, holder="another training")
 
     def start(
         self, train: XrayDataset, *, teacher: Checkpoint | None, resume: bool, say: Callable[[str], None]
@@ -151,14 +150,16 @@ class RunFiles:
         What a process that was killed left half-written is removed. A safe point of another run, or one that
         cannot be read, is an error, and nothing is overwritten.
         """
-        if resume and self.path is None:
-            raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
-        if self.is_kept:
-            for half in self.checkpoint_path.parent.glob(f"{glob.escape(self.checkpoint_path.name)}.*.tmp"):
+        if self.path is None:
+            if resume:
+                raise ValueError("resume is true and checkpoint_path is None; a safe point lies beside it.")
+            return None
+        if self.kept is not None:
+            for half in self.kept.parent.glob(f"{glob.escape(self.kept.name)}.*.tmp"):
                 half.unlink(missing_ok=True)
-        is_there = self.path is not None and self.path.exists()
+        is_there = self.path.exists()
         if is_there and resume:
-            point = self._load(train, teacher)
+            point = self._load(self.path, train, teacher)
             say(f"Training goes on after epoch {len(point[-1])}.")
             return point
         if is_there:
@@ -168,16 +169,16 @@ class RunFiles:
         return None
 
     def _load(
-        self, train: XrayDataset, teacher: Checkpoint | None
+        self, path: Path, train: XrayDataset, teacher: Checkpoint | None
     ) -> tuple[Trainer, Checkpoint, list[EpochRecord]]:
         try:
-            content = load_tensors(self.path)
-            with zipfile.ZipFile(self.path) as archive:  # torch does not look at its checksums
+            content = load_tensors(path)
+            with zipfile.ZipFile(path) as archive:  # torch does not look at its checksums
                 if archive.testzip() is not None:
                     raise ValueError("its checksums are wrong")
             if not isinstance(content, dict) or content.get("format") != FORMAT_VERSION:
                 raise ValueError("it is of another format")
-            require_same_run(self.path, content["run"], self.run)
+            require_same_run(path, content["run"], self.run)
             best = from_values(content["best"]["values"], content["best"]["state"])
             best.build_model()
             model = build_model(best.config.model, dropout=best.config.dropout)
@@ -188,12 +189,12 @@ class RunFiles:
             if isinstance(error, UsageError) or is_out_of_memory(error):
                 raise
             raise PneumoError(
-                f"The safe point {self.path.name} cannot be used ({first_line(error)}). You can {ANEW}."
+                f"The safe point {path.name} cannot be used ({first_line(error)}). You can {ANEW}."
             ) from error
 
     def save_epoch(self, trainer: Trainer, best: Checkpoint, history: list[EpochRecord]) -> None:
         """Replaces the safe point by one of this moment, at the end of an epoch, and then the checkpoint."""
-        if not self.is_kept:
+        if self.kept is None or self.path is None:
             return
         content = {
             "format": FORMAT_VERSION,
@@ -204,10 +205,10 @@ class RunFiles:
         }
         save_tensors(content, self.path, kind="safe point")
         if history[-1].is_best:
-            save_checkpoint(best, self.checkpoint_path)
+            save_checkpoint(best, self.kept)
 
     def finish(self, best: Checkpoint) -> None:
         """Keeps the checkpoint alone: the run has come to its end."""
-        if self.is_kept:
-            save_checkpoint(best, self.checkpoint_path)
+        if self.kept is not None and self.path is not None:
+            save_checkpoint(best, self.kept)
             self.path.unlink(missing_ok=True)

@@ -136,7 +136,7 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
     `MIRROR_GAIN`. Temperature and thresholds are from `choose_settings`; the refer band is fitted on the
     plain films. `val_metrics` gets the AUROC on both kinds of films and the accuracy.
     """
-    model = checkpoint.build_model().to(make_accelerator().device, memory_format=torch.channels_last)
+    model = checkpoint.build_model().to(make_accelerator().device).to(memory_format=torch.channels_last)
 
     def predict(films: XrayDataset, flip: bool) -> np.ndarray:
         return predict_logits(model, films.images, transform=checkpoint.transform, flip_average=flip)
@@ -152,8 +152,9 @@ def calibrate(checkpoint: Checkpoint, val: XrayDataset, stressed: XrayDataset) -
         "stress_auroc": stress_auroc[flip],
         "accuracy": float(np.mean((probs >= chosen["threshold"]) == val.labels)),
     }
-    chosen |= {"flip_average": flip, "refer_limits": fit_refer_band(val.labels, probs).limits}
-    return replace(checkpoint, val_metrics=checkpoint.val_metrics | figures, **chosen)
+    limits = fit_refer_band(val.labels, probs).limits
+    settled: dict = {**chosen, "flip_average": flip, "refer_limits": limits}
+    return replace(checkpoint, val_metrics=checkpoint.val_metrics | figures, **settled)
 
 
 @dataclass(frozen=True)

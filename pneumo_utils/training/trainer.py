@@ -1,7 +1,8 @@
 """`Trainer`: the moving parts of one run (optimizer, schedule, averaged weights), and one epoch of them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
     Source: Howard and Ruder, Universal Language Model Fine-tuning, ACL 2018, arXiv 1801.06146: discriminative
     rates. Loshchilov and Hutter, ICLR 2019, arXiv 1711.05101: AdamW.
     """
-    parts = [*list_blocks(model), model.head]
+    parts = [*list_blocks(model), model.get_submodule("head")]
     depth, factor = len(parts) - 1, config.backbone_lr_factor
     groups = [
         {"params": list(part.parameters()), "lr": config.lr * factor ** ((depth - index) / depth)}
@@ -68,7 +69,7 @@ class Trainer:
         self.order = torch.Generator().manual_seed(config.seed)
         self.draws = torch.Generator(self.device).manual_seed(config.seed)
         self.shares = np.random.default_rng(config.seed)
-        self.bare_model = model.to(self.device, memory_format=torch.channels_last)
+        self.bare_model: Any = model.to(self.device).to(memory_format=torch.channels_last)
         self.blocks = list_blocks(self.bare_model)
         optimizer = make_optimizer(config, self.bare_model)
         self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
@@ -189,7 +190,7 @@ class Trainer:
             teacher.transform.name,
             self.transform.name,
         )
-        model = teacher.build_model().to(self.device, memory_format=torch.channels_last)
+        model = teacher.build_model().to(self.device).to(memory_format=torch.channels_last)
 
         @torch.no_grad()
         def teach(levels: torch.Tensor) -> torch.Tensor:
@@ -221,12 +222,13 @@ class Trainer:
             self.averaged.update_parameters(self.bare_model)
             return
         # The backbone stands still, and so does its average: only the head's is to be moved.
-        heads = (list(model.head.parameters()) for model in (self.averaged.module, self.bare_model))
+        averaged = list(self.averaged.module.get_submodule("head").parameters())
+        current = list(self.bare_model.head.parameters())
         with torch.no_grad():
-            self._average(*heads, self.averaged.n_averaged)
+            self._average(averaged, current, self.averaged.n_averaged)
         self.averaged.n_averaged += 1
 
-    def _average(self, averaged: list, current: list, num_averaged: torch.Tensor) -> None:
+    def _average(self, averaged: Sequence, current: Sequence, num_averaged: torch.Tensor | int) -> None:
         """Moves the averaged weights towards the present ones; faster at first, to forget the start."""
         steps = int(num_averaged)
         get_ema_multi_avg_fn(min(self.config.ema_decay, (1 + steps) / (10 + steps)))(averaged, current, steps)
@@ -314,7 +316,7 @@ class FrozenFeatures:
     def get(self, index: torch.Tensor) -> torch.Tensor:
         """Features of a batch: float (B, F), without gradient, for films at `index`, int64 (B,)."""
         missing = index[~self.known[index.cpu()].to(index.device)]
-        if len(missing):
+        if self.table is None or len(missing):
             with torch.no_grad():
                 computed = self.compute(missing).float()
             if self.table is None:
@@ -323,14 +325,14 @@ class FrozenFeatures:
             self.known[missing.cpu()] = True
         return self.table[index]
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor | None]:
         """What is known of the training films."""
         return {"known": self.known, "table": self.table}
 
     def load_state_dict(self, state: dict[str, torch.Tensor], *, device: torch.device) -> None:
         self.known, self.table = state["known"], state["table"].to(device)
 
-    def predict(self, model: FinetunedBackbone, images: np.ndarray, transform: EvalTransform) -> np.ndarray:
+    def predict(self, model, images: np.ndarray, transform: EvalTransform) -> np.ndarray:
         """What `predict_logits` gives, float64 (N,), for films that are asked about after each epoch.
 
         `model` has the head of the moment; `images`, uint8 (N, H, W), is the very same array in each epoch.
