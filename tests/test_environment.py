@@ -55,7 +55,7 @@ def test_every_package_that_is_imported_is_listed():
 def test_extras_bring_what_their_hints_say_and_tests_need_them():
     extras = PROJECT["optional-dependencies"]
     assert extras["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
-    assert "pneumo-utils[export,ray]" in extras["dev"]
+    assert "pneumo-utils[export,ray,book]" in extras["dev"]
     assert LITE0_PACKAGE.replace("_", "-") in list_names(PROJECT["dependencies"])
 
 
