@@ -2,6 +2,7 @@
 #   make run         runs the five lessons, after installing what they need
 #   make lab         opens them in JupyterLab
 #   make app         the upload panel as a page of its own, on this computer alone
+#   make book        the course as a website in build/book, from the stored lessons, without a network
 # Checks
 #   make test        all tests but the slow ones
 #   make quick       those that start no other program: 2 minutes
@@ -23,7 +24,7 @@ READY := .venv/.ready
 SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: run lab app test quick slow lint types notebooks seeds ablation ship readme clean
+.PHONY: run lab app book test quick slow lint types notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -33,6 +34,10 @@ lab: $(READY)
 
 app: $(READY)
 	$(BIN)/pneumo app
+
+book: $(READY)
+	rm -rf build/book build/book_src && mkdir -p build/book_src
+	$(BIN)/python -m sphinx -q -W --keep-going -c book -d build/book_src/.trees build/book_src build/book
 
 test: $(READY)
 	$(SPREAD) -m "not slow"

