@@ -9,13 +9,14 @@
 #   make slow        the slow ones: Colab emulated, kills, whole folders of films
 #   make lint        style
 #   make types       types, as far as they are written: a minute, then seconds
+#   make release     wheel and sdist in dist/, each installed bare and asked about a film
 # What maintainers keep in the repository; nothing else writes it
 #   make notebooks   runs the lessons, keeps their outputs in notebooks/ and their figures in results/
 #   make seeds       trains the recipes over three seeds, keeps their checkpoints; results/ablation.json
 #   make ablation    trains every row of the ablation over three seeds; results/ablation.json
 #   make ship        makes the seeds of `make seeds` into the models that ship, each with its card
 #   make readme      puts tables and figure into README.md, from results, cards and lessons
-# make clean         removes the environment, build/ and plots/
+# make clean         removes the environment, build/, dist/ and plots/
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,7 +25,7 @@ READY := .venv/.ready
 SPREAD := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup \
   --no-loadscope-reorder
 
-.PHONY: run lab app book test quick slow lint types notebooks seeds ablation ship readme clean
+.PHONY: run lab app book test quick slow lint types release notebooks seeds ablation ship readme clean
 
 run: $(READY)
 	$(BIN)/pneumo course
@@ -50,10 +51,15 @@ slow: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check pneumo_utils tests tools
+	$(BIN)/ruff format --check book pneumo_utils tests tools
 
 types: $(READY)
 	$(BIN)/mypy
+
+release: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build
+	PNEUMO_DIST=dist $(BIN)/python -m pytest -m slow tests/test_light_install.py
 
 notebooks: $(READY)
 	$(BIN)/python -m tools.store_lessons
@@ -82,4 +88,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf .venv build plots
+	rm -rf .venv build dist plots
