@@ -49,12 +49,14 @@ DROP_ONE_BY_ONE = """contents => {
 
 MEASURE_CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const read = (colour) => {
+  const known = {};
+  const measure = (colour) => {
     canvas.clearRect(0, 0, 1, 1);
     canvas.fillStyle = colour;
     canvas.fillRect(0, 0, 1, 1);
     return [...canvas.getImageData(0, 0, 1, 1).data].map((value) => value / 255);
   };
+  const read = (colour) => (known[colour] ??= measure(colour));
   const mix = (top, under, share) => under.map((value, i) => share * top[i] + (1 - share) * value);
   const linear = (value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4);
   const light = ([red, green, blue]) => 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
