@@ -107,7 +107,7 @@ def test_all_pages_are_there_each_with_a_title_of_its_own_and_the_first_leads_to
     wanted = {f"notebooks/{Path(name).stem}.html" for name in LESSONS}
     wanted |= {f"pneumo_utils/models/weights/{name}.html" for name in CARDS}
     wanted |= {"notebooks/glossary.html", "notebooks/instructors.html", "results.html", "running.html"}
-    wanted |= {"CONTRIBUTING.html", "CHANGELOG.html"}
+    wanted |= {"CONTRIBUTING.html", "CHANGELOG.html", "SECURITY.html"}
     assert set(pages) == wanted | {"index.html", "search.html"}
     assert wanted | {ADDRESS} <= pages["index.html"].links
 
