@@ -325,3 +325,10 @@ def test_bad_requests_are_refused(models):
     }
     with pytest.raises(PneumoError, match="2 or more films of each class"):
         compare_all(ill_only, thresholds=THRESHOLDS)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.0003, 0.02), (-0.02, 0.0003)])
+def test_no_end_of_an_interval_is_minus_zero(low, high):
+    value = (low + high) / 2
+    text = Difference("auroc", value, low, high, p=0.1).describe_size()
+    assert text == f"by {abs(value):.3f} (95 % interval +0.000 to +0.020)"

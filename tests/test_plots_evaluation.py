@@ -39,7 +39,9 @@ def predictions():
 
 
 def test_the_confusion_matrix_shows_counts_and_shares(predictions):
-    texts = read_texts(plot_confusion(predictions, threshold=0.5, title="t"))
+    figure = plot_confusion(predictions, threshold=0.5, title="t")
+    texts, axis = read_texts(figure), figure.axes[0]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("prediction (threshold 0.500)", "label")
     # 2 of 3 normal films lie below 0.5 and 3 of 4 with pneumonia above.
     for expected in ("2\n66.7%", "1\n33.3%", "1\n25.0%", "3\n75.0%"):
         assert expected in texts
@@ -70,7 +72,7 @@ def test_precision_is_drawn_over_recall(predictions):
     precision = dict(zip(np.round(curve.get_xdata(), 2), curve.get_ydata(), strict=True))
     assert precision[0.5] == precision[0.75] == 1 and precision[1.0] == pytest.approx(4 / 5)
     assert chance.get_ydata()[0] == pytest.approx(4 / 7)
-    assert "57% of the films are ill" in read_texts(axis.figure)
+    assert "chance: 57% are PNEUMONIA" in read_texts(axis.figure)
 
 
 def test_the_reliability_diagram_shows_what_was_said_and_what_was_so(predictions):
@@ -78,6 +80,7 @@ def test_the_reliability_diagram_shows_what_was_said_and_what_was_so(predictions
     said, so = axis.lines[1].get_data()  # fewer films than bins: each film is a bin of its own
     np.testing.assert_allclose(said, [0.1, 0.2, 0.3, 0.7, 0.8, 0.9, 0.95])
     np.testing.assert_array_equal(so, [0, 0, 1, 0, 1, 1, 1])
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted P(pneumonia)", "observed share of PNEUMONIA")
 
 
 def test_the_decision_curve_shows_the_net_benefit(predictions):

@@ -9,6 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 from lessons import write_lesson
+from nbconvert import HTMLExporter
 from PIL import Image
 
 from pneumo_utils.evaluation.results import load_results, save_result
@@ -47,6 +48,20 @@ def test_outputs_are_stored_without_stderr_and_figures_small_in_true_colour_with
     assert np.array_equal(gradient.convert("L"), Image.linear_gradient("L").resize((300, 300)))
     page = (folders.build / "notebooks" / "01_a.html").read_text()
     assert "<pre>out\n</pre>" in page and "<pre>err\n</pre>" not in page
+
+
+@pytest.mark.system
+def test_in_place_of_a_widget_its_stored_page_asks_to_run_the_cell(folders):
+    show = (
+        "import ipywidgets\nfrom IPython.display import display\ndisplay(ipywidgets.Image(value=b'pixels'))"
+    )
+    path = write_lesson(folders, "01_a.ipynb", show)
+    assert store_lessons.main([]) == 0
+    (output,) = nbformat.read(path, as_version=4).cells[1].outputs
+    assert output.data["text/plain"] == store_lessons.FALLBACK and store_lessons.WIDGET in output.data
+    page, _ = HTMLExporter().from_filename(str(path))  # as GitHub and readers without a kernel see it
+    assert f"<pre>{store_lessons.FALLBACK}</pre>" in page.replace("\n</pre>", "</pre>")
+    assert "pixels" not in page.split("<body", 1)[1].split('class="jp-OutputArea', 1)[1]
 
 
 @pytest.mark.system

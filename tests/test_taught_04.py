@@ -11,6 +11,7 @@ from scipy import optimize
 from torch.nn import functional
 
 from pneumo_utils.config import EvalTransform
+from pneumo_utils.data import augmentation
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.evaluation import metrics, saliency
 from pneumo_utils.models.cnn import CnnBaseline
@@ -74,10 +75,19 @@ def test_the_lesson_goes_on_where_a_model_is_wrong_on_no_film(films, capsys):
     asked = SimpleNamespace(compute_saliency=lambda network, images: np.zeros(images.shape))
     shown = []
     names = {"np": np, "on_test": {"net": right}, "films": {("net", "test"): films}, "chosen": "net"}
-    names |= {"cut": 0.5, "network": None, "reading": {}, "marked": {}, "saliency": asked}
+    names |= {
+        "augmentation": augmentation,
+        "cut": 0.5,
+        "network": None,
+        "reading": {},
+        "marked": {},
+        "saliency": asked,
+    }
     names |= {"show_saliency": lambda *arguments, title, **settings: title, "show_figure": shown.append}
     lesson = nbformat.read(NOTEBOOKS / LESSON, as_version=4)
     (source,) = [c.source for c in lesson.cells if c.cell_type == "code" and '"False alarms"' in c.source]
     exec(compile(source, LESSON, "exec"), names)
     assert shown == ["Hits"]
-    assert "Misses: 0 of these 60 test films.\nFalse alarms: 0 of" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Misses: 0 of these 60 test films.\nFalse alarms: 0 of" in told
+    assert "Brightest inside the outline: 0 of 3." in told  # an empty map is brightest in its corner

@@ -19,6 +19,9 @@ from pneumo_utils.evaluation.results import load_results, save_result
 
 STRIP = ["--keep-output", "--keep-count", "--keep-id", "--drop-output-type=stream:stderr"]
 """For nbstripout: outputs stay, what a machine says of itself goes."""
+WIDGET = "application/vnd.jupyter.widget-view+json"
+FALLBACK = "Run this cell: its buttons, sliders or pictures appear here."
+"""Shown where no kernel runs, in place of a widget's Python object with the bytes of its films."""
 
 
 def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
@@ -37,6 +40,9 @@ def store_outputs(times_s: dict[Path, float], folders: Folders) -> None:
         for cell in notebook.cells:
             cell.source = re.sub(r"^\*\*Time\*\* .*$", words, cell.source, flags=re.MULTILINE)
         _shrink_figures(notebook)
+        for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+            if WIDGET in output.get("data", {}):
+                output["data"]["text/plain"] = FALLBACK
         nbformat.write(notebook, target)
         subprocess.run([sys.executable, "-m", "nbstripout", *STRIP, str(target)], check=True)
     for row in load_results(folders.results):

@@ -30,7 +30,8 @@ class Difference:
 
     def describe_size(self, remark: str = "") -> str:
         """How large it is, as a number above 0, with its interval and a remark behind that."""
-        low, high = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
+        ends = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
+        low, high = (round(end, 3) + 0.0 for end in ends)  # + 0.0: no "-0.000"
         return f"by {abs(self.value):.3f} (95 % interval {low:+.3f} to {high:+.3f}{remark})"
 
     def describe(self, name_a: str, name_b: str) -> str:

@@ -45,18 +45,18 @@ def plot_precision_recall(predictions: dict[str, Predictions]) -> Figure:
         auprc = compute_metrics(p.labels, p.probs, threshold=0.5)["auprc"]
         axis.step(recall, precision, where="post", color=colour, label=f"{name}, AUPRC {auprc:.3f}")
     share = float(np.mean(p.labels))
-    axis.axhline(share, linestyle=":", color="0.5", label=f"chance: {share:.0%} of the films are ill")
-    axis.set(xlabel="recall: share of the ill that is found", xlim=(0, 1.01), ylim=(0, 1.02))
-    axis.set_ylabel("precision: share of the alarms that is right")
+    axis.axhline(share, linestyle=":", color="0.5", label=f"chance: {share:.0%} are PNEUMONIA")
+    axis.set(xlabel="recall: share of the PNEUMONIA films found", xlim=(0, 1.01), ylim=(0, 1.02))
+    axis.set_ylabel("precision: share of the alarms that are right")
     axis.legend(loc="lower left", fontsize=9)
     return figure
 
 
 @styled
 def plot_reliability(predictions: dict[str, Predictions]) -> Figure:
-    """Reliability diagram: how often films of a stated probability are ill, with Wilson's 95 % intervals."""
+    """Reliability diagram: observed shares of PNEUMONIA over predictions, with Wilson's 95 % intervals."""
     figure, axis = plt.subplots(figsize=(5.6, 5.0))
-    axis.plot([0, 1], [0, 1], ":", color="0.5", label="taken at its word")
+    axis.plot([0, 1], [0, 1], ":", color="0.5", label="perfect calibration")
     for name, p, colour in with_colours(predictions):
         band = curves.compute_reliability(p)
         ends = np.abs([band.low, band.high] - band.value)
@@ -64,7 +64,7 @@ def plot_reliability(predictions: dict[str, Predictions]) -> Figure:
         ece = compute_metrics(p.labels, p.probs, threshold=0.5)["ece"]
         label = f"{name}, ECE {ece:.3f} (by chance alone {curves.compute_chance_ece(p):.3f})"
         axis.errorbar(band.x, band.value, yerr=ends, label=label, **look)
-    axis.set(xlabel="P(pneumonia) that the model states", ylabel="share of these films that is ill")
+    axis.set(xlabel="predicted P(pneumonia)", ylabel="observed share of PNEUMONIA")
     figure.legend(loc="outside lower center", fontsize=9)
     return figure
 
@@ -109,7 +109,7 @@ def plot_confusion(predictions: Predictions, *, threshold: float) -> Figure:
     display.plot(ax=axis, cmap="Blues", colorbar=False, im_kw={"vmin": 0, "vmax": 1, "aspect": "auto"})
     for place, text in np.ndenumerate(display.text_):
         text.set(text=f"{counts[place]}\n{shares[place]:.1%}", fontsize=12)
-    axis.set(xlabel=f"the model says (threshold {threshold:.3f})", ylabel="label")
+    axis.set(xlabel=f"prediction (threshold {threshold:.3f})", ylabel="label")
     return figure
 
 
