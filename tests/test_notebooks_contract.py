@@ -4,7 +4,6 @@ import ast
 import itertools
 import json
 import re
-import tomllib
 from html import escape
 from pathlib import Path
 
@@ -23,10 +22,6 @@ LESSONS = (
     "05_interactive_inference.ipynb",
 )
 FOUND = tuple(sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
-ON_COLAB = {"torch", "torchvision", "numpy", "scikit-learn", "pillow", "matplotlib", "seaborn", "tqdm"}
-ON_COLAB |= {"accelerate", "safetensors", "scipy", "statsmodels", "requests", "jupyterlab", "ipywidgets"}
-ON_COLAB |= {"jinja2", "pandas", "tifffile", "filelock", "timm"}
-"""What Colab has, or in place of JupyterLab is."""
 ABSOLUTE_PATH = re.compile(
     r"(?<![\w.])/(?:home|root|work|tmp|Users|mnt|opt|var|usr|content)/|(?<!\w)[A-Za-z]:\\"
 )
@@ -297,14 +292,6 @@ def test_only_lesson_04_judges_models_on_the_test_split(name):
         assert "test" in words
     else:  # lesson 01 counts test films, and has no model that could be judged on them
         assert "pneumo_utils.models" not in {node.module for node in lesson.nodes(ast.ImportFrom)}
-
-
-def test_colab_gets_packages_that_the_project_needs():
-    lines = (ROOT / "notebooks" / "colab.txt").read_text(encoding="utf-8").splitlines()[1:]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    needed = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
-    assert set(lines) - needed == {"psygnal", "flatbuffers"}  # of anywidget and onnxruntime
-    assert needed - set(lines) <= ON_COLAB
 
 
 def test_no_absolute_path_is_shown(lesson):

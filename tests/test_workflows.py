@@ -122,4 +122,5 @@ def test_colab_has_what_the_course_needs_or_is_told():
     needs = map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["course"])
     needs = {need.name: need.specifier for need in needs if need.name != "jupyterlab"}  # Colab is its own
     assert set(needs) - set(versions) - set(brought) == set()
+    assert set(brought) - set(needs) == {"psygnal", "flatbuffers"}  # of anywidget and onnxruntime
     assert [name for name in set(needs) & set(versions) if versions[name] not in needs[name]] == []
