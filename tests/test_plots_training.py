@@ -23,6 +23,22 @@ def test_the_history_marks_the_epoch_that_is_kept():
     assert "kept: epoch 2" in read_texts(plot_history(HISTORY, title="t"))
 
 
+@pytest.mark.parametrize("kept", [2, 9, 14])
+def test_the_legend_of_the_history_lies_on_no_line(kept):
+    auroc = [1 - 0.2 / epoch for epoch in range(1, 15)]
+    history = [
+        EpochRecord(n, "all", 0.5 / n, 0.3 / n, 0.99, value, value, n == kept, 1.0)
+        for n, value in enumerate(auroc, start=1)
+    ]
+    figure = plot_history(history, title="t")
+    figure.canvas.draw()
+    for axis in figure.axes:
+        box = axis.get_legend().get_window_extent()
+        paths = [line.get_transform().transform_path(line.get_path()) for line in axis.lines]
+        assert not any(path.intersects_bbox(box, filled=False) for path in paths)
+        assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1 and box.y0 >= 0
+
+
 def test_the_curve_of_rates_is_drawn_over_a_logarithmic_axis_with_its_suggestion():
     axis = plot_lr_curve(CURVE, title="t").axes[0]
     curve, mark = axis.lines

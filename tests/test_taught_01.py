@@ -2,6 +2,8 @@
 
 import io
 import re
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -55,7 +57,8 @@ def test_the_patient_is_that_of_the_package(name):
 
 def test_the_stretch_is_that_of_the_package_for_the_same_draw():
     films = make_phantoms(8, image_size=48)
-    shown = {"show_batch": lambda *films, **look: None, "show_figure": lambda figure: None}
+    figure = SimpleNamespace(axes=[Mock() for _ in range(4)])
+    shown = {"show_batch": lambda *films, **look: figure, "show_figure": lambda figure: None}
     shown |= {"display": lambda text: None, "Markdown": str, "train": films, "normal": 0}
     settings = config.TrainConfig(model="cnn_baseline")
     taught = run_taught(LESSON, "taught-stretch", LIBRARIES | shown | {"train_config": settings})

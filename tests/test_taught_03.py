@@ -54,6 +54,7 @@ def test_grey_filters_are_those_of_the_package(films):
 def test_the_same_parts_learn_as_in_the_package(films, name, num_open):
     own, config = build_model(name), replace(CONFIG, model=name)
     trainer = Trainer(config, build_model(name), films, accelerator=make_accelerator())
+    own.eval()  # as an epoch's judgement leaves it
     take("taught-freeze", "open_blocks")(own, num_open)
     trainer.open_blocks(num_open)
     learns = [weights.requires_grad for weights in own.parameters()]
@@ -83,6 +84,8 @@ def test_blocks_open_as_in_the_package(films, head_epochs, unfreeze_epochs):
     total = len(trainer.blocks)
     opened = [count(epoch, total, head_epochs, unfreeze_epochs) for epoch in range(1, 7)]
     assert opened == [trainer.num_open_blocks(epoch) for epoch in range(1, 7)]
+    if (head_epochs, unfreeze_epochs) == (TrainConfig.head_epochs, TrainConfig.unfreeze_epochs):
+        assert opened == [count(epoch, total) for epoch in range(1, 7)]
 
 
 def test_an_epoch_moves_what_is_open_and_nothing_else(films):
@@ -102,6 +105,51 @@ def test_an_epoch_moves_what_is_open_and_nothing_else(films):
     top = {f"backbone.bn2.{name}" for name in ("weight", "bias", "running_mean", "running_var")}
     assert moved == top | {"backbone.bn2.num_batches_tracked", "head.weight", "head.bias"}
     assert schedule.last_epoch == 3  # 96 films in batches of 32
+
+
+def test_an_epoch_has_the_weights_of_the_packages_trainer(films, monkeypatch):
+    """Without averaging, smoothing and clipping, at one rate, and with all draws from one generator."""
+    plain = replace(CNN, augmentation=AUGMENTATION, label_smoothing=0.0, ema_decay=0.0, lr=1e-3)
+    films = replace(films, labels=np.random.default_rng(0).permutation(films.labels))
+    ours, taught = (build_model(CNN.model, dropout=0.0) for _ in range(2))
+    ours = ours.to(memory_format=torch.channels_last)
+    taught.load_state_dict(ours.state_dict())
+    taught = taught.to(memory_format=torch.channels_last)
+    trainer = Trainer(plain, ours, films, accelerator=make_accelerator())
+    trainer.order = trainer.draws = torch.Generator().manual_seed(7)
+    trainer.optimizer = trainer.accelerator.prepare(make_optimizer(plain, trainer.bare_model))
+    trainer.schedule = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer.optimizer, lambda step: 1.0)
+    monkeypatch.setattr(trainer.accelerator, "clip_grad_norm_", lambda parameters, longest: None)
+    trainer.train_epoch(1)
+    names = {"torch": torch, "F": F, "augmentation": augmentation}
+    names["train_config"] = SimpleNamespace(augmentation=AUGMENTATION)
+    optimizer = make_optimizer(plain, taught)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+    draws = torch.Generator().manual_seed(7)
+    transform = EvalTransform(32, films.preset)
+    take("taught-loop", "train_epoch", **names)(taught.train(), films, optimizer, schedule, transform, draws)
+    for mine, theirs in zip(taught.parameters(), trainer.bare_model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+
+
+def test_the_steps_of_a_head_are_those_of_adamw():
+    """Loshchilov and Hutter, arXiv 1711.05101, algorithm 2, with PyTorch's betas."""
+    features = torch.randn(50, 4, generator=torch.Generator().manual_seed(1))
+    labels = (features[:, 1] > 0).long()
+    train_head = take("taught-head", "train_head", torch=torch, nn=nn, F=F)
+    torch.manual_seed(0)
+    start = nn.Linear(4, 1)
+    weights = np.append(start.weight.detach().numpy()[0], start.bias.detach().numpy())
+    inputs, first, second = np.column_stack([features.numpy(), np.ones(50)]), np.zeros(5), np.zeros(5)
+    for step in range(1, 6):
+        probabilities = 1 / (1 + np.exp(-inputs @ weights))
+        gradient = inputs.T @ (probabilities - labels.numpy()) / 50
+        first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
+        move = first / (1 - 0.9**step) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        weights = weights * (1 - 5e-3 * 0.05) - 5e-3 * move
+        head = train_head(features, labels, num_steps=step)
+        mine = np.append(head.weight.detach().numpy()[0], head.bias.detach().numpy())
+        np.testing.assert_allclose(mine, weights, atol=1e-6)
 
 
 def test_a_head_separates_what_a_line_separates():

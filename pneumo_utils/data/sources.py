@@ -94,7 +94,7 @@ def _choose_automatically(folders: Folders) -> DataChoice:
             download(folder, size)
     if list_sizes(folder):
         return DataChoice("pneumoniamnist", folder, f"Data: PneumoniaMNIST, {how}. {GET_FULL_SET}")
-    sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no network. {GET_FULL_SET}"
+    sentence = f"Data: SYNTHETIC phantoms, because there are no films here and no internet. {GET_FULL_SET}"
     return DataChoice("synthetic", None, sentence)
 
 

@@ -15,17 +15,16 @@ def plot_history(history: list[EpochRecord]) -> Figure:
     epochs = [record.epoch for record in history]
     best = [record for record in history if record.is_best][-1]
     train, val = SPLIT_COLOURS["train"], SPLIT_COLOURS["val"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.0))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.3))
     left.plot(epochs, [r.train_loss for r in history], "o-", color=train, label="train, augmented")
     left.plot(epochs, [r.val_loss for r in history], "s-", color=val, label="validation")
     left.set(xlabel="epoch", ylabel="loss", title="loss")
-    left.legend()
     right.plot(epochs, [r.val_auroc for r in history], "s-", color=val, label="plain films")
     right.plot(epochs, [r.stress_auroc for r in history], "^--", color=val, label="stressed films")
     right.axvline(best.epoch, color="0.5", linestyle=":", label=f"kept: epoch {best.epoch}")
     right.set(xlabel="epoch", ylabel="AUROC", title="validation AUROC")
-    right.legend(loc="lower right")
     for axis in (left, right):
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, fontsize=9, columnspacing=1)
         axis.xaxis.get_major_locator().set_params(integer=True)
     return figure
 

@@ -30,7 +30,8 @@ from pneumo_utils.training.trainer import Trainer
 
 RANDOM_WEIGHTS_SENTENCE = (
     "The ImageNet weights could not be had, so the backbone starts from random weights "
-    "(pretrained: false); run again with a network, or give a file with --weights (weights_path in fit)."
+    "(pretrained: false); run again with an internet connection, or give a file with --weights "
+    "(weights_path in fit)."
 )
 
 
