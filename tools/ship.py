@@ -98,6 +98,7 @@ and below with the lungs of a film of the other class.
 
 {failures}
 """
+SPLIT_NAMES = {"val": "validation", "test": "test"}
 COVERS = {
     "whole": "as they are",
     "lungs_covered": "lungs covered with grey",
@@ -298,8 +299,8 @@ def describe_calibration(val: float, test: float, fits: dict[str, dict]) -> str:
     """How far probabilities are off, by their expected calibration errors and fits, and what that allows."""
     words = f"Expected calibration error (ECE): {val:.3f} on validation, {test:.3f} on test. "
     words += " ".join(
-        f"Of the films of {split} {fit['share']:.2f} are PNEUMONIA, where the mean probability is "
-        f"{fit['mean_probability']:.2f}; the calibration slope is {fit['slope']:.2f} (1 would be right)."
+        f"Of the films of {SPLIT_NAMES[split]} {fit['share']:.2f} are PNEUMONIA, where the mean probability "
+        f"is {fit['mean_probability']:.2f}; the calibration slope is {fit['slope']:.2f} (1 would be right)."
         for split, fit in fits.items()
     )
     if max(val, test) <= MAX_ECE:
