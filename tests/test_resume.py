@@ -179,7 +179,7 @@ def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_b
     assert "Training goes on after epoch 1." in capsys.readouterr().err
     path = folders.checkpoint("cnn_baseline")
     assert sorted(folders.checkpoints.iterdir()) == [path, path.with_name(path.name + ".lock")]
-    history = json.loads(folders.history("cnn_baseline").with_suffix(".json").read_text())
+    history = json.loads(folders.history("cnn_baseline").with_suffix(".json").read_text(encoding="utf-8"))
     assert [record["epoch"] for record in history] == [1, 2]
     assert cli.main([*words, "--output_dir", str(tmp_path / "whole")]) == 0
     assert "Training goes on" not in capsys.readouterr().err
