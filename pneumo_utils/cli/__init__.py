@@ -5,6 +5,7 @@ standard output, everything else to standard error.
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -52,6 +53,8 @@ def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
+        if (sys.platform, error.errno, error.filename) == ("win32", errno.EINVAL, None):
+            return 141  # what a broken pipe is called there
         name = f" ({error.filename})" if error.filename else ""
         say(f"{parser.prog}: {first_line(error)}{name}. Check the disk, the path and its rights.")
         return 1
@@ -116,7 +119,7 @@ def name_output(suffix: str) -> Callable[[str], Path]:
 
     def check(text: str) -> Path:
         path = Path(text).absolute()
-        found = next(place for place in (path, *path.parents) if place.exists())
+        found = next((place for place in (path, *path.parents) if place.exists()), path)  # or no such drive
         is_free = found.is_file() if found == path else found.is_dir()
         if path.suffix.lower() != suffix or not is_free:
             raise UsageError(
