@@ -51,6 +51,11 @@ def closed_figures():
     plt.close("all")
 
 
+def list_kept(folder: Path) -> list[str]:
+    """The names in a folder, sorted, without those of locks, which are removed on Windows."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
+
+
 def read_texts(figure) -> str:
     """All that is written in a figure."""
     return "\n".join(text.get_text() for text in figure.findobj(matplotlib.text.Text))

@@ -298,7 +298,9 @@ def test_a_table_that_another_process_writes_is_in_use_until_it_ends(tmp_path, f
         assert f"{table} is in use by another `pneumo inference`" in said and not table.exists()
     assert len(ask_for_table(table, *film_paths[:2])) == 2
     # Named by a shell's `folder/*`, neither the table nor its lock is a film.
-    assert len(ask_for_table(table, *film_paths[:2], table, f"{table}.lock")) == 2
+    lock = Path(f"{table}.lock")
+    lock.touch()
+    assert len(ask_for_table(table, *film_paths[:2], table, lock)) == 2
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -52,7 +52,7 @@ def test_the_limit_on_a_message_is_lifted_and_never_lowered():
 
 def test_the_package_is_installed_with_the_file_that_servers_look_for():
     files = [file for file in distribution("pneumo-utils").files if file.name == "pneumo_utils.json"]
-    assert any("etc/jupyter/jupyter_server_config.d" in str(file) for file in files)
+    assert any("etc/jupyter/jupyter_server_config.d" in file.as_posix() for file in files)
     installed = json.loads(files[0].read_text(encoding="utf-8"))
     assert installed["ServerApp"]["jpserver_extensions"] == {"pneumo_utils.app.jupyter": True}
 

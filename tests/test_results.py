@@ -5,7 +5,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import pytest
-from conftest import read_texts
+from conftest import list_kept, read_texts
 
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import (
@@ -37,7 +37,7 @@ def test_a_row_replaces_the_older_one_of_the_same_kind(tmp_path):
         ("test", "resnet_finetune", 0.9),
         ("val", "cnn_baseline", 0.9),
     ]
-    assert sorted(p.name for p in path.parent.iterdir()) == ["results.json", "results.json.lock"]
+    assert list_kept(path.parent) == ["results.json"]
 
 
 def test_no_file_means_no_rows_and_a_damaged_one_is_named(tmp_path):

@@ -11,14 +11,14 @@ import pathlib
 import sys
 from pathlib import Path
 
+import filelock
+
 OWN = tuple(f"{Path(__file__).parents[1] / room}{os.sep}" for room in ("pneumo_utils", "tools", "tests"))
 MISSING = ("fork", "mkfifo", "statvfs", "sync", "sched_getaffinity", "O_DIRECTORY", "O_NOFOLLOW")
 MODULES = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty"}
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
-REAL = {name: getattr(os, name) for name in ("rename", "replace", "unlink", "mkdir")} | {
-    "open": io.open,
-    "import": builtins.__import__,
-}
+REAL = {name: getattr(os, name) for name in ("replace", "unlink", "mkdir")}
+REAL |= {"open": io.open, "import": builtins.__import__, "release": filelock.FileLock.release}
 
 
 def is_fit(name: str) -> bool:
@@ -75,6 +75,13 @@ def import_name(name, *rest, **more):
     return REAL["import"](name, *rest, **more)
 
 
+def release_lock(lock, force=False):
+    """The file of a lock goes with it."""
+    REAL["release"](lock, force=force)
+    if not lock.is_locked:
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
 def symlink(source, target, target_is_directory=False):
     raise OSError(errno.EPERM, "A required privilege is not held by the client", os.fsdecode(target))
 
@@ -114,6 +121,7 @@ def imitate(set_name=setattr, del_name=delattr) -> None:
     for module in (builtins, io):
         set_name(module, "open", open_file)
     set_name(builtins, "__import__", import_name)
+    set_name(filelock.FileLock, "release", release_lock)
     if sys.version_info < (3, 12):  # paths of one file are equal, and are sorted so
         set_name(pathlib._posix_flavour, "casefold_parts", lambda parts: [part.lower() for part in parts])
         set_name(pathlib._posix_flavour, "casefold", str.lower)

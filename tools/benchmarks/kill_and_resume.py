@@ -101,7 +101,7 @@ def kill_and_resume(arguments, folder: Path, moment_s: float) -> dict | None:
         "moment_s": round(moment_s, 2),
         "epoch": int(went_on[1]) if went_on else 0,
         "left": left,
-        "is_clean": sorted(path.suffix for path in checkpoints.iterdir()) == [".lock", ".pth"],
+        "is_clean": {path.suffix for path in checkpoints.iterdir()} - {".lock"} == {".pth"},
     }
 
 
