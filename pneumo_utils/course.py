@@ -81,7 +81,8 @@ def _write_html(notebook, path: Path) -> None:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     # With embed_images, nbconvert would close the folded solutions before their content.
     page, _ = HTMLExporter().from_notebook_node(notebook, resources={"metadata": {"name": path.stem}})
-    path.write_text(page.replace("</head>", f"{LISTING_STYLE}</head>", 1), encoding="utf-8")
+    page = page.replace("</head>", f"{LISTING_STYLE}</head>", 1)
+    path.write_text(page, encoding="utf-8", newline="\n")
 
 
 def run_course() -> dict[Path, float]:

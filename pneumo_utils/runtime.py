@@ -111,7 +111,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def require_writable(*folders: Path) -> None:
     """Raises a PneumoError, before any work, if a folder cannot be written to; an absent one is not made."""
     for folder in folders:
-        nearest = next(place for place in (folder, *folder.parents) if place.exists())
+        nearest = next((place for place in (folder, *folder.parents) if place.exists()), folder)
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise PneumoError(
                 f"Nothing can be kept in {folder}: {nearest} is no folder that may be written to. Name "

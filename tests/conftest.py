@@ -1,5 +1,6 @@
 """What several test files share: films, a folder of them, and a quickly trained checkpoint."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ STILL = Augmentation(**{name: 0.0 for name in Augmentation.__dataclass_fields__}
 """No random change at all."""
 
 
+os.environ["PYTHONIOENCODING"] = "utf-8"  # what a program that a test starts prints, on every system
 matplotlib.use("Agg")
 
 
@@ -47,6 +49,11 @@ def closed_figures():
     import matplotlib.pyplot as plt
 
     plt.close("all")
+
+
+def list_kept(folder: Path) -> list[str]:
+    """The names in a folder, sorted, without those of locks, which are removed on Windows."""
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def read_texts(figure) -> str:
@@ -83,7 +90,7 @@ def colab_widgets() -> Path:
     if not (folder / "ipywidgets").is_dir():
         words = ["install", "--quiet", "--no-deps", "--target", str(folder), f"ipywidgets=={COLAB_WIDGETS}"]
         pip = [sys.executable, "-m", "pip", *words, "ipython-genutils==0.2.0"]
-        done = subprocess.run(pip, capture_output=True, text=True)
+        done = subprocess.run(pip, capture_output=True, encoding="utf-8")
         if done.returncode:
             pytest.skip(
                 f"ipywidgets {COLAB_WIDGETS} cannot be installed: {done.stderr.strip().splitlines()[-1]}"
@@ -194,14 +201,12 @@ def film_folder(tmp_path) -> Path:
 
 def run_pneumo(*words, cwd: Path, module: bool = False, **environment) -> subprocess.CompletedProcess:
     """Runs the command as a user types it, in a process of its own."""
-    import os
-
     start = (
         [sys.executable, "-m", "pneumo_utils"] if module else [str(Path(sys.executable).with_name("pneumo"))]
     )
     settings = {"PNEUMO_HOME": str(cwd), "PNEUMO_FAST": "1"} | environment
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
-    command = [*start, *map(str, words)]
+    command, encoding = [*start, *map(str, words)], environment.get("PYTHONIOENCODING", "utf-8")
     return subprocess.run(
-        command, cwd=cwd, env=kept | settings, capture_output=True, text=True, timeout=PATIENCE_S
+        command, cwd=cwd, env=kept | settings, capture_output=True, encoding=encoding, timeout=PATIENCE_S
     )

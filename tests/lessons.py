@@ -30,7 +30,7 @@ def make_badge(name: str) -> str:
 def run_notebooks(python: str, paths: list[Path], *, environment: dict[str, str]) -> None:
     """Runs notebooks in order, each in a fresh kernel in its own folder; a failed cell fails the test."""
     words = [python, "-m", "pytest", *OPTIONS, *map(str, paths)]
-    done = subprocess.run(words, cwd=paths[0].parent, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=paths[0].parent, env=environment, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 

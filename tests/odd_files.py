@@ -7,7 +7,6 @@ What must come of a kind is known from how its file was made. Bombs, and sweeps 
 import io
 import os
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from abilities import ANY_NAMES, LINKS, PIPES
 from dicom_files import (
     EXPLICIT,
     JPEG2000_LOSSLESS,
@@ -166,7 +166,7 @@ def _(folder):
     return str(folder / "film\udcff\ud800.png")
 
 
-if sys.platform != "win32":
+if PIPES:
 
     @KINDS.add_made("pipe that nobody writes to")
     def _(folder):
@@ -176,6 +176,9 @@ if sys.platform != "win32":
     @KINDS.add_made("endless device")
     def _(folder):
         return "/dev/zero"
+
+
+if LINKS:
 
     @KINDS.add_made("link that points at itself")
     def _(folder):
@@ -207,7 +210,7 @@ add_name("wrong suffix", "film.jpeg")
 add_name("suffix of a program", "film.exe")
 add_name("no suffix", "film")
 add_name("emoji and right-to-left marks in the name", "🫁\u202egnp.film.png")
-if sys.platform != "win32":
+if ANY_NAMES:
     add_name("line break and quotes in the name", "fi\nlm\t'\".png")
 
 

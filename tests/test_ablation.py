@@ -91,7 +91,7 @@ def test_each_row_and_seed_leaves_one_file_and_one_checkpoint(finished):
 
 
 def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
-    record = json.loads((finished.build / "ablation" / "blended-seed1.json").read_text())
+    record = json.loads((finished.build / "ablation" / "blended-seed1.json").read_text(encoding="utf-8"))
     checkpoint = load_checkpoint(finished.seed_checkpoint("blended", 1))
     assert (record["row"], record["seed"], record["data"]) == ("blended", 1, "synthetic")
     assert record["config"]["mixup"] == 0.4 and record["config"]["seed"] == 1
@@ -119,7 +119,7 @@ def test_only_what_is_missing_is_trained(rows, copied, trained, finished):
     run_ablation(list(rows), [0, 1], choice=CHOICE, folders=copied, say=lambda text: None)
     assert trained == [(0.4, 0)]
     folders = (finished.build / "ablation", runs)
-    old, new = (json.loads((folder / "blended-seed0.json").read_text()) for folder in folders)
+    old, new = (json.loads((folder / "blended-seed0.json").read_text(encoding="utf-8")) for folder in folders)
     assert new["val"] == old["val"] and new["test"]["auroc"] == old["test"]["auroc"]
     assert not list(runs.glob("*.tmp"))
 
@@ -128,14 +128,22 @@ def test_a_row_whose_configuration_changed_is_trained_again(rows, copied, traine
     monkeypatch.setattr(ablation, "ABLATION", {"blended": Candidate(replace(rows["blended"], lr=2e-3))})
     run_ablation(list(rows), [0, 1], choice=CHOICE, folders=copied, say=lambda text: None)
     assert trained == [(0.4, 0), (0.4, 1)]
-    assert json.loads((copied.build / "ablation" / "blended-seed1.json").read_text())["config"]["lr"] == 2e-3
+    assert (
+        json.loads((copied.build / "ablation" / "blended-seed1.json").read_text(encoding="utf-8"))["config"][
+            "lr"
+        ]
+        == 2e-3
+    )
 
 
 def test_runs_on_other_data_are_trained_again(rows, copied, trained):
     other = replace(CHOICE, source="chestxray2017")
     run_ablation(["plain"], [1], choice=other, folders=copied, say=lambda text: None)
     assert trained == [(0.0, 1)]
-    assert json.loads((copied.build / "ablation" / "plain-seed1.json").read_text())["data"] == "chestxray2017"
+    assert (
+        json.loads((copied.build / "ablation" / "plain-seed1.json").read_text(encoding="utf-8"))["data"]
+        == "chestxray2017"
+    )
 
 
 def test_an_unknown_row_is_refused_before_anything_is_trained(rows, tmp_path, monkeypatch):
@@ -154,8 +162,8 @@ def test_the_runs_of_a_folder_go_into_one_file_in_the_rows_order(rows, copied, t
     runs = copied.build / "ablation"
     # Neither the alphabet's order (blended first) nor that of the digits (10 before 2).
     for seed in (10, 2):
-        record = json.loads((runs / "plain-seed0.json").read_text()) | {"seed": seed}
-        (runs / f"plain-seed{seed}.json").write_text(json.dumps(record))
+        record = json.loads((runs / "plain-seed0.json").read_text(encoding="utf-8")) | {"seed": seed}
+        (runs / f"plain-seed{seed}.json").write_text(json.dumps(record), encoding="utf-8")
     records = gather_records(runs, tmp_path / "new" / "table.json")
     order = [("plain", 0), ("plain", 1), ("plain", 2), ("plain", 10), ("blended", 0), ("blended", 1)]
     assert [(record["row"], record["seed"]) for record in records] == order
@@ -174,7 +182,7 @@ def test_a_folder_without_runs_says_what_to_do(tmp_path, exists):
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"rows": []}'])
 def test_a_file_that_is_no_table_is_named(tmp_path, content):
     if content is not None:
-        (tmp_path / "table.json").write_text(content)
+        (tmp_path / "table.json").write_text(content, encoding="utf-8")
     with pytest.raises(PneumoError, match=r"table\.json is not a table of runs .*make ablation"):
         load_records(tmp_path / "table.json")
 
@@ -325,5 +333,5 @@ def test_the_stored_runs_are_ones_own_or_those_of_the_repository(folders):
     of_the_repository = load_records(ROOT / "results" / "ablation.json")
     assert load_stored_records(folders) == of_the_repository
     folders.stored_ablation.parent.mkdir()
-    folders.stored_ablation.write_text(json.dumps({"runs": of_the_repository[:1]}))
+    folders.stored_ablation.write_text(json.dumps({"runs": of_the_repository[:1]}), encoding="utf-8")
     assert load_stored_records(folders) == of_the_repository[:1]

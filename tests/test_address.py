@@ -41,7 +41,9 @@ def test_colab_can_open_it():
 
 
 def test_one_sed_moves_all_of_them():
-    command = re.search(r"`git grep -l (\S+) \| xargs sed", (ROOT / "CONTRIBUTING.md").read_text())
+    command = re.search(
+        r"`git grep -l (\S+) \| xargs sed", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    )
     assert command[1] == OWN
     for page in (ROOT / name for name in PAGES):
         moved = page.read_text(encoding="utf-8").replace(OWN, "some-school/films-of-ours")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from abilities import needs_links
 from conftest import make_checkpoint, make_chest_film, make_prediction, run_pneumo
 from PIL import Image
 
@@ -35,7 +36,7 @@ def film_paths(tmp_path):
     for seed, path in enumerate(paths):
         Image.fromarray(make_chest_film(seed, shape=(160, 200))).save(path)
     paths[2].write_bytes(b"")
-    paths[4].write_text("<html></html>")
+    paths[4].write_text("<html></html>", encoding="utf-8")
     return paths
 
 
@@ -119,7 +120,7 @@ def test_killed_at_any_moment_the_table_is_completed(tmp_path, film_paths):
     path = tmp_path.parent / "killed.csv"
     words = [sys.executable, "-m", "pneumo_utils", "inference", tmp_path, "--shipped", "--csv", path]
     process = subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL)
-    while process.poll() is None and (not path.exists() or path.read_text().count("\n") < 2):
+    while process.poll() is None and (not path.exists() or path.read_text(encoding="utf-8").count("\n") < 2):
         time.sleep(0.01)
     process.kill()
     process.wait()
@@ -157,9 +158,9 @@ def test_rows_are_added_and_counted(tmp_path):
     assert first == {"NORMAL": 1, "PNEUMONIA": 1, "refer": 1, "rejected": 0}
     second = append_answers(path, [make_prediction("c", prob=None, refer=None)])
     assert second == {"NORMAL": 0, "PNEUMONIA": 0, "refer": 0, "rejected": 1}
-    assert path.read_text().count("path,status") == 1
+    assert path.read_text(encoding="utf-8").count("path,status") == 1
     assert list_left(path, "abcd") == ["c", "d"]  # what was rejected is asked again
-    assert path.read_text() == format_answers(
+    assert path.read_text(encoding="utf-8") == format_answers(
         [make_prediction("a"), make_prediction("b", prob=0.1, refer=True)]
     )
 
@@ -169,7 +170,7 @@ def test_a_row_is_there_as_soon_as_it_is_answered(tmp_path):
 
     def answer():
         for name in "abc":
-            seen.append(path.read_text().count("\n"))
+            seen.append(path.read_text(encoding="utf-8").count("\n"))
             yield make_prediction(name)
 
     append_answers(path, answer())
@@ -191,7 +192,7 @@ def test_cut_at_any_byte_the_file_keeps_its_whole_rows_and_no_other(tmp_path):
 
 def test_a_header_cut_short_starts_anew(tmp_path):
     path = tmp_path / "out.csv"
-    path.write_text("")
+    path.write_text("", encoding="utf-8")
     assert list_left(path, "a") == ["a"]
     append_answers(path, [make_prediction("a")])
     assert list_left(path, "a") == []
@@ -229,7 +230,7 @@ OURS = format_answers([make_prediction("a", threshold=1 / 3), make_prediction("b
 )
 def test_a_table_that_excel_has_saved_again_is_refused_by_that_name_and_left_alone(tmp_path, saved):
     path = tmp_path / "out.csv"
-    path.write_text(OURS, newline="")
+    path.write_text(OURS, newline="", encoding="utf-8")
     assert list_left(path, "abc", threshold=1 / 3) == ["c"]
     path.write_text(saved, encoding="utf-8", newline="")
     with pytest.raises(UsageError, match="Excel"):
@@ -243,6 +244,7 @@ def ask_for_table(path, *films, code: int = 0) -> list[dict]:
     return read_rows(path)
 
 
+@needs_links
 def test_one_folder_by_three_paths_has_each_film_once_in_this_run_and_the_next(tmp_path, monkeypatch):
     folder, table = tmp_path / "films", tmp_path / "out.csv"
     folder.mkdir()
@@ -296,7 +298,9 @@ def test_a_table_that_another_process_writes_is_in_use_until_it_ends(tmp_path, f
         assert f"{table} is in use by another `pneumo inference`" in said and not table.exists()
     assert len(ask_for_table(table, *film_paths[:2])) == 2
     # Named by a shell's `folder/*`, neither the table nor its lock is a film.
-    assert len(ask_for_table(table, *film_paths[:2], table, f"{table}.lock")) == 2
+    lock = Path(f"{table}.lock")
+    lock.touch()
+    assert len(ask_for_table(table, *film_paths[:2], table, lock)) == 2
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

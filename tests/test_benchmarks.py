@@ -6,6 +6,7 @@ from importlib import import_module
 
 import pytest
 
+from pneumo_utils.errors import UsageError
 from tools import benchmarks
 from tools.benchmarks import __main__ as command
 from tools.benchmarks import frozen_stage, kill_and_resume
@@ -18,7 +19,10 @@ def test_the_figures_of_one_benchmark_are_kept_beside_those_of_others(folders, m
     assert command.main(["kill_and_resume", "--kills", "1"]) == 0
     assert command.main(["kill_and_resume", "--kills", "2"]) == 0
     path = folders.build / "benchmark.json"
-    assert json.loads(path.read_text()) == {"frozen_stage": {"epochs": 3}, "kill_and_resume": {"kills": 2}}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "frozen_stage": {"epochs": 3},
+        "kill_and_resume": {"kills": 2},
+    }
     assert str(path) in capsys.readouterr().err
 
 
@@ -36,6 +40,13 @@ def test_every_benchmark_says_what_it_does_and_needs(name):
     needed = [action.dest for action in parser._actions if action.required]
     assert needed in ([], ["folder"]) and ("FOLDER" in module.__doc__) == bool(needed)
     assert callable(module.measure)
+
+
+@pytest.mark.parametrize(("name", "what"), [("hostile_files", "fork"), ("memory_and_growth", "/proc")])
+def test_a_benchmark_that_only_linux_can_run_says_so_elsewhere(monkeypatch, name, what):
+    monkeypatch.setattr("sys.platform", "win32")
+    with pytest.raises(UsageError, match=f"rests on {what}; expected Linux, got win32"):
+        import_module(f"tools.benchmarks.{name}").measure(None)
 
 
 def test_a_ratio_is_of_medians_beside_the_extremes_of_its_pairs():

@@ -126,7 +126,7 @@ def home(tmp_path_factory) -> Path:
     # A reader who wants the state of widgets kept: a film must not be in it all the same.
     manager = home / "settings" / "@jupyter-widgets" / "jupyterlab-manager"
     manager.mkdir(parents=True)
-    (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}')
+    (manager / "plugin.jupyterlab-settings").write_text('{"saveState": true}', encoding="utf-8")
     return home
 
 
@@ -140,7 +140,7 @@ def films(tmp_path_factory) -> dict[str, Path]:
     wide = make_chest_film(3, shape=(BIG_SIDE, BIG_SIDE)).astype(np.uint16) * 256
     Image.fromarray(wide).save(paths["big"], compress_level=0)
     paths["rubbish"] = folder / "saved_page.jpeg"
-    paths["rubbish"].write_text("<html></html>")
+    paths["rubbish"].write_text("<html></html>", encoding="utf-8")
     return paths
 
 
@@ -153,7 +153,7 @@ class Server(NamedTuple):
     def find_kernel(self) -> int:
         """The process of the kernel that was started last."""
         words = ["pgrep", "--newest", "--parent", str(self.pid), "--full", "ipykernel_launcher"]
-        return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+        return int(subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout)
 
 
 @contextmanager
@@ -163,13 +163,13 @@ def serve(words: list[str], home: Path, *, port: int, ready: str):
     settings |= {"JUPYTER_CONFIG_DIR": str(home / "config"), "JUPYTER_RUNTIME_DIR": str(home / "runtime")}
     settings["JUPYTERLAB_SETTINGS_DIR"] = str(home / "settings")
     settings["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    with open(home / "server.log", "a") as log:
+    with open(home / "server.log", "a", encoding="utf-8") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", *words], cwd=home, env=os.environ | settings, stdout=log, stderr=log
         )
         try:
             wait_until(lambda: server.poll() is not None or answers(f"http://127.0.0.1:{port}{ready}"))
-            assert server.poll() is None, (home / "server.log").read_text()[-3000:]
+            assert server.poll() is None, (home / "server.log").read_text(encoding="utf-8")[-3000:]
             yield Server(f"http://127.0.0.1:{port}", server.pid)
         finally:
             server.terminate()
@@ -307,7 +307,7 @@ def test_lesson_05_answers_in_jupyterlab_and_keeps_no_film(home, lab, films):
         assert page.locator("img[src*='panel.png']").get_attribute("alt").startswith("The upload panel")
         take_screenshot(page, "lab")
         wait_until(lambda: page.keyboard.press("Control+s") or was_run(home / LESSON))
-    text = (home / LESSON).read_text()
+    text = (home / LESSON).read_text(encoding="utf-8")
     saved = json.loads(text)
     assert "widgets" not in saved["metadata"]
     outputs = json.dumps([cell["outputs"] for cell in saved["cells"] if cell["cell_type"] == "code"])
@@ -320,7 +320,9 @@ def test_lesson_05_answers_in_jupyterlab_and_keeps_no_film(home, lab, films):
 
 def was_run(path: Path) -> bool:
     """Whether the notebook on disk is one in which all cells have run."""
-    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    cells = [
+        cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"
+    ]
     return all(cell["execution_count"] for cell in cells)
 
 
@@ -340,12 +342,12 @@ def test_the_page_answers_and_shows_no_code(app, films):
         check_answers(page, films)
         with page.expect_download() as table:
             page.get_by_text("Save all answers").click()
-        content = Path(table.value.path()).read_text().splitlines()
+        content = Path(table.value.path()).read_text(encoding="utf-8").splitlines()
         assert table.value.suggested_filename == "answers.csv" and len(content) == 1 + 6
         with page.expect_download() as sheet:
             page.get_by_text("Save this film").click()
         assert sheet.value.suggested_filename == "big.html"
-        assert "data:image/jpeg;base64" in Path(sheet.value.path()).read_text()
+        assert "data:image/jpeg;base64" in Path(sheet.value.path()).read_text(encoding="utf-8")
         take_screenshot(page, "page_1280")
 
 
@@ -482,7 +484,9 @@ def test_every_text_stands_out_in_every_state(lab, home, films, theme):
     """A contrast of 4.5 : 1 (WCAG 2.2, 1.4.3), also while it works for longer than the page is patient."""
     folder = home / "settings" / "@jupyterlab" / "apputils-extension"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "themes.jupyterlab-settings").write_text(json.dumps({"theme": f"JupyterLab {theme}"}))
+    (folder / "themes.jupyterlab-settings").write_text(
+        json.dumps({"theme": f"JupyterLab {theme}"}), encoding="utf-8"
+    )
 
     def check(text: str) -> None:
         page.locator(".jp-OutputArea-output").get_by_text(text).locator("visible=true").last.wait_for()

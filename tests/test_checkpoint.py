@@ -263,7 +263,9 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_nothing_else(tmp_path, checkp
         except PneumoError as error:
             sys.exit(f"said: {{error}}")
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, encoding="utf-8"
+    )
     assert "said: The checkpoint c.pth could not be written" in done.stderr
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.pth"]

@@ -7,6 +7,7 @@ folder. git takes this checkout in place of the address; pip is the real one.
 
 import os
 import subprocess
+import sys
 import sysconfig
 import time
 import venv
@@ -22,7 +23,8 @@ from jupyter_client.kernelspec import KernelSpecManager
 from lessons import ADDRESS, LESSONS, NOTEBOOKS, SHORT_MODE, list_missing, run_notebooks
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("heavy")]
-LACKING = set((NOTEBOOKS / "colab.txt").read_text().splitlines()[1:])
+pytestmark += [pytest.mark.skipif(sys.platform != "linux", reason="Colab is Linux")]
+LACKING = set((NOTEBOOKS / "colab.txt").read_text(encoding="utf-8").splitlines()[1:])
 PRESENT = {"onnxruntime", "imagecodecs"}
 """Taken as if Colab had them by now: the set-up cell has to leave them alone."""
 SITE = Path(sysconfig.get_path("purelib"))
@@ -61,7 +63,9 @@ def colab(tmp_path_factory, colab_widgets) -> Colab:
         pytest.skip("pip finds no packages here")
     link_system(root / "system")
     paths = [ROOT / "tests" / "colab", colab_widgets, root / "system"]
-    (machine.own / "colab.pth").write_text("\n".join(map(str, paths)) + "\nimport google.colab\n")
+    (machine.own / "colab.pth").write_text(
+        "\n".join(map(str, paths)) + "\nimport google.colab\n", encoding="utf-8"
+    )
     run(machine.python, "-m", "ipykernel", "install", "--sys-prefix", env=machine.settings)
     (root / "drive").mkdir()
     copy_checkout(root / "repository")

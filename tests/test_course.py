@@ -21,7 +21,7 @@ def test_lessons_run_in_order_with_progress_and_leave_outputs(folders, capfd):
     assert "make lab" in said.splitlines()[-1]
     executed = nbformat.read(folders.build / "notebooks" / "02_b.ipynb", as_version=4)
     assert executed.cells[1].outputs[0].text == "from one\n" and "widgets" not in executed.metadata
-    page = (folders.build / "notebooks" / "02_b.html").read_text()
+    page = (folders.build / "notebooks" / "02_b.html").read_text(encoding="utf-8")
     assert "from one" in page and "Title" in page
     original = nbformat.read(folders.root / "notebooks" / "02_b.ipynb", as_version=4)
     assert original.cells[1].outputs == []
@@ -40,7 +40,7 @@ def test_a_failing_cell_stops_the_course_and_is_kept(folders):
 
 def test_a_folder_that_cannot_be_written_to_is_said_before_the_first_lesson(folders, monkeypatch):
     write_lesson(folders, "01_a.ipynb", "1 / 0")
-    folders.plots.write_text("a file")
+    folders.plots.write_text("a file", encoding="utf-8")
     with pytest.raises(PneumoError, match="plots is no folder that may be written to"):
         course.run_course()
 

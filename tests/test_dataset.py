@@ -185,7 +185,7 @@ def test_a_torn_file_is_rebuilt_and_then_whole(tmp_path, builder, monkeypatch, d
 
 
 def test_a_place_that_cannot_be_written_costs_nothing_but_time(tmp_path, builder):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     dataset = load_cached(tmp_path / "file" / "a.npz", key={}, build=builder)
     assert np.array_equal(dataset.images, builder.dataset.images)
 

@@ -14,7 +14,7 @@ from pneumo_utils.app.ray_engine import RAY_HINT
 from pneumo_utils.models.backbone import LITE0_PACKAGE
 from pneumo_utils.models.shipped import WEIGHTS
 
-TOML = tomllib.loads((ROOT / "pyproject.toml").read_text())
+TOML = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = TOML["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
@@ -24,7 +24,7 @@ def list_names(lines: list[str]) -> set[str]:
 
 
 def test_conda_installs_the_project_itself_and_nothing_that_could_drift():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, pip, packages = environment["dependencies"]
     assert packages == {"pip": ["-e .[dev]"]} and pip == "pip"
     version = tuple(map(int, python.removeprefix("python=").split(".")))
@@ -45,7 +45,9 @@ def test_every_package_that_is_imported_is_listed():
     listed = list_names(PROJECT["dependencies"] + EXTRAS["course"]) | {"nbconvert"}  # comes with jupyterlab
     extra = list_names(EXTRAS["export"] + EXTRAS["ray"])
     for path in (ROOT / "pneumo_utils").rglob("*.py"):
-        for indent, name in re.findall(r"^( *)(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+        for indent, name in re.findall(
+            r"^( *)(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             if name not in sys.stdlib_module_names and name != "pneumo_utils":
                 # What comes with an extra may be imported only inside a function that is called for it.
                 known = listed | extra | {"google"} if indent else listed  # google.colab is there on Colab

@@ -10,9 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE_S
+from conftest import PATIENCE_S, list_kept
 from sklearn.metrics import roc_auc_score
 
+from pneumo_utils.config import Folders
 from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.sources import choose_data, load_split
 from pneumo_utils.data.synthetic import make_phantoms
@@ -85,11 +86,17 @@ def test_a_backbone_of_timm_takes_the_recipe_of_efficientnet():
 def test_history_is_kept_for_people_and_programs(tmp_path):
     record = EpochRecord(1, "all", 0.1, 0.7, 0.6, 0.8, 0.75, True, 3.0)
     save_history([record, replace(record, epoch=2)], tmp_path / "new" / "history")
-    kept = json.loads((tmp_path / "new" / "history.json").read_text())
+    kept = json.loads((tmp_path / "new" / "history.json").read_text(encoding="utf-8"))
     assert [EpochRecord(**row) for row in kept] == [record, replace(record, epoch=2)]
-    with open(tmp_path / "new" / "history.csv", newline="") as file:
+    with open(tmp_path / "new" / "history.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[0]["val_auroc"]) == 0.8
+
+
+def test_no_two_models_share_a_history(tmp_path):
+    for model in ("timm_resnet18.a1_in1k", "timm_resnet18.a2_in1k"):
+        save_history([], Folders(tmp_path).history(model))
+    assert len(list((tmp_path / "build").iterdir())) == 4
 
 
 def test_fit_keeps_the_best_epoch_and_its_file(trained, tiny_config):
@@ -240,7 +247,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_before_training(
     phantoms, tiny_config, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Trainer, "train_epoch", lambda self, epoch, on_step: pytest.fail("trained"))
-    (tmp_path / "checkpoints").write_text("a file")
+    (tmp_path / "checkpoints").write_text("a file", encoding="utf-8")
     with pytest.raises(PneumoError, match=r"Nothing can be kept in .*checkpoints is no folder.*--output-dir"):
         fit(tiny_config, phantoms[0], val=phantoms[1], checkpoint_path=tmp_path / "checkpoints" / "c.pth")
 
@@ -348,7 +355,12 @@ def launch(words: list[str], number: int, cwd) -> subprocess.CompletedProcess:
     starter += ["--rdzv_backend", "c10d", "--rdzv_endpoint", "127.0.0.1:0"]
     settings = {"CUDA_VISIBLE_DEVICES": "", "PNEUMO_HOME": str(cwd), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*starter, *words], cwd=cwd, env=os.environ | settings, capture_output=True, text=True, check=False
+        [*starter, *words],
+        cwd=cwd,
+        env=os.environ | settings,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done
@@ -361,22 +373,26 @@ def launch(words: list[str], number: int, cwd) -> subprocess.CompletedProcess:
 def test_what_a_launcher_left_in_the_environment_makes_no_run_of_several_processes(left):
     program = "from pneumo_utils.runtime import show_banner; show_banner('Data.')"
     words = [sys.executable, "-c", program]
-    done = subprocess.run(words, env=os.environ | left, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(
+        words, env=os.environ | left, capture_output=True, encoding="utf-8", timeout=PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr
     assert "processes 1, cores" in done.stdout
 
 
 @pytest.mark.system
 def test_two_processes_give_what_one_gives_and_one_of_them_writes(tmp_path):
-    (tmp_path / "train.py").write_text(SCRIPT)
+    (tmp_path / "train.py").write_text(SCRIPT, encoding="utf-8")
     found = {}
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
         done = launch([str(tmp_path / "train.py"), str(folder)], number, tmp_path)
-        found[number] = [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(number)]
+        found[number] = [
+            json.loads((folder / f"rank{rank}.json").read_text(encoding="utf-8")) for rank in range(number)
+        ]
         assert done.stdout.count("said epoch  1") == 1
-        assert sorted(path.name for path in folder.glob("model*")) == ["model.pth", "model.pth.lock"]
+        assert [name for name in list_kept(folder) if name.startswith("model")] == ["model.pth"]
     # A batch of 15 films is shared as 8 and 7. Nothing but the order of sums differs: the normalisation of a
     # frozen backbone stands still.
     for share in found[2]:

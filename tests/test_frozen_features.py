@@ -53,6 +53,30 @@ def test_each_film_passes_once(phantoms):
     assert sum(passes[: ours.steps_per_epoch]) == 32 * ours.steps_per_epoch
 
 
+def test_no_double_is_made_on_the_device_as_a_macs_gpu_has_none(phantoms, monkeypatch):
+    train, val = phantoms
+    ours, naive = make_pair(train)
+    home, cat, double = torch.Tensor.cpu, torch.cat, torch.Tensor.double
+
+    def mark(tensor, is_home=True):
+        tensor.is_home = is_home
+        return tensor
+
+    def widen(tensor):
+        assert getattr(tensor, "is_home", False), "made where the tensor is"
+        return double(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: mark(home(tensor).clone()))
+    monkeypatch.setattr(
+        torch, "cat", lambda parts, *rest: mark(cat(parts, *rest), all(hasattr(p, "is_home") for p in parts))
+    )
+    monkeypatch.setattr(torch.Tensor, "double", widen)
+    for trainer in (ours, naive):
+        assert trainer.predict(val.images).dtype == np.float64
+    with pytest.raises(AssertionError, match="made where the tensor is"):
+        torch.ones(1).double()
+
+
 def test_predictions_are_of_the_present_head_and_pass_once(phantoms):
     train, val = phantoms
     ours, _ = make_pair(train)

@@ -52,8 +52,8 @@ def test_the_limit_on_a_message_is_lifted_and_never_lowered():
 
 def test_the_package_is_installed_with_the_file_that_servers_look_for():
     files = [file for file in distribution("pneumo-utils").files if file.name == "pneumo_utils.json"]
-    assert any("etc/jupyter/jupyter_server_config.d" in str(file) for file in files)
-    installed = json.loads(files[0].read_text())
+    assert any("etc/jupyter/jupyter_server_config.d" in file.as_posix() for file in files)
+    installed = json.loads(files[0].read_text(encoding="utf-8"))
     assert installed["ServerApp"]["jpserver_extensions"] == {"pneumo_utils.app.jupyter": True}
 
 
@@ -65,6 +65,6 @@ def test_a_server_that_starts_imports_next_to_nothing_of_the_course():
         import pneumo_utils.app.jupyter
         print(*(name for name in set(sys.modules) - before if name.startswith(("pneumo_utils", "numpy"))))
     """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     parts = ("", ".app", ".app.jupyter", ".config", ".errors")
     assert set(done.stdout.split()) == {f"pneumo_utils{part}" for part in parts}

@@ -90,7 +90,7 @@ def test_a_path_names_a_film_or_a_folder(panel, controls, tmp_path):
         (tmp_path / name).write_bytes(make_png())
     controls.path.value = f"  {tmp_path / 'b.png'} "
     controls.read_path.click()
-    controls.path.value = str(tmp_path)
+    controls.path.value = f'"{tmp_path}"'  # as Windows copies it
     controls.read_path.click()
     assert get_names(panel) == ["b.png", "a.png", "b.png"]
 
@@ -312,11 +312,15 @@ def test_panel_and_widgets_work_under_colabs_ipywidgets_as_well(colab_widgets):
     environment = os.environ | {"PYTHONPATH": str(colab_widgets)}
     words = [sys.executable, "-W", "ignore::DeprecationWarning"]
     ask = [*words, "-c", "import ipywidgets; print(ipywidgets.__version__)"]
-    shown = subprocess.run(ask, env=environment, capture_output=True, text=True)
+    shown = subprocess.run(ask, env=environment, capture_output=True, encoding="utf-8")
     assert shown.stdout.strip() == COLAB_WIDGETS
     paths = [str(Path(__file__).parent / name) for name in ("test_widgets.py", "test_panel.py")]
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:warnings", "-m", "not system"]
     done = subprocess.run(
-        [*words, "-m", "pytest", *options, *paths], env=environment, capture_output=True, text=True, cwd=ROOT
+        [*words, "-m", "pytest", *options, *paths],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        cwd=ROOT,
     )
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout[-5000:]

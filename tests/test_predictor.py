@@ -272,5 +272,7 @@ def test_one_film_is_answered_without_torch(tmp_path, name):
         assert main(["inference", "film.png", "--shipped", "--json", "--model", {name!r}]) == 0
         sys.exit(", ".join(name for name in {HEAVY!r} if name in sys.modules))
     """
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, encoding="utf-8"
+    )
     assert done.stderr.strip() == "" and '"status": "ok"' in done.stdout

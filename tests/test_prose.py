@@ -35,7 +35,7 @@ def read_prose(name: str) -> str:
 def find_misspellings(text: str) -> list[str]:
     """The lines of codespell's report."""
     words = [sys.executable, "-m", "codespell_lib", "-"]
-    found = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    found = subprocess.run(words, input=text, capture_output=True, encoding="utf-8", check=False)
     assert found.returncode in (0, 65), found.stderr  # 65 is its code for misspellings
     return [line for line in found.stdout.splitlines() if "==>" in line]
 

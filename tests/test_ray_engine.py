@@ -54,7 +54,7 @@ def folder(tmp_path_factory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(film).save(path)
     (folder / "left" / "empty.png").touch()
-    (folder / "notes.png").write_text("no film")
+    (folder / "notes.png").write_text("no film", encoding="utf-8")
     (folder / "right" / "torn.png").write_bytes((folder / "left" / "0.png").read_bytes()[:2000])
     (folder / ".hidden.png").touch()
     return folder
@@ -90,11 +90,11 @@ def test_the_command_goes_on_with_a_table_by_a_checkpoint_of_ones_own(cluster, f
     save_checkpoint(make_lively_checkpoint(), path)
     ask = ["inference", str(folder / "right"), "--checkpoint_path", str(path), "--csv"]
     assert main([*ask, str(tables["local"])]) == 0
-    whole = tables["local"].read_text().splitlines()
-    tables["ray"].write_text("\n".join(whole[:6]) + "\n" + whole[6][:20])
+    whole = tables["local"].read_text(encoding="utf-8").splitlines()
+    tables["ray"].write_text("\n".join(whole[:6]) + "\n" + whole[6][:20], encoding="utf-8")
     assert main([*ask, str(tables["ray"]), "--engine", "ray"]) == 0
     assert "5 of 19 files have their row" in capsys.readouterr().err and len(whole) == 1 + 19
-    for got, expected in zip(tables["ray"].read_text().splitlines(), whole, strict=True):
+    for got, expected in zip(tables["ray"].read_text(encoding="utf-8").splitlines(), whole, strict=True):
         (*got, _), (*expected, _) = got.split(","), expected.split(",")
         prob = whole[0].split(",").index("probability")
         # A probability may differ in the last digits with the films that share its batch.
@@ -103,8 +103,9 @@ def test_the_command_goes_on_with_a_table_by_a_checkpoint_of_ones_own(cluster, f
         assert got == expected
 
 
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="needs /dev/fd")
 def test_a_film_that_only_this_machine_sees_is_no_row_but_an_error(cluster):
-    with open(__file__) as file:
+    with open(__file__, "rb") as file:
         number = os.dup2(file.fileno(), 999, inheritable=False)
         here = Path(f"/dev/fd/{number}")  # an open file has this name in its own process alone
         answers = predict_files_on_ray(Predictor(load_shipped("cnn_baseline")), [here])

@@ -135,7 +135,7 @@ MARKED = "above\n<!-- a:start -->\nold\n<!-- a:end -->\nbetween\n<!-- b:start --
 
 def test_a_page_gets_a_text_between_the_marks_of_that_name_and_nowhere_else(tmp_path):
     page = tmp_path / "README.md"
-    page.write_text(MARKED)
+    page.write_text(MARKED, encoding="utf-8")
     readme.write_between("b", "new ± 1", page)
     expected = MARKED.replace("<!-- b:start -->\n", "<!-- b:start -->\nnew ± 1\n")
     assert page.read_text(encoding="utf-8") == expected
@@ -145,17 +145,17 @@ def test_a_page_gets_a_text_between_the_marks_of_that_name_and_nowhere_else(tmp_
 
 def test_writing_again_replaces_what_was_written(tmp_path):
     page = tmp_path / "README.md"
-    page.write_text(MARKED)
+    page.write_text(MARKED, encoding="utf-8")
     for text in ("first\n\nand more", "second"):
         readme.write_between("a", text, page)
-    assert page.read_text() == MARKED.replace("old", "second")
+    assert page.read_text(encoding="utf-8") == MARKED.replace("old", "second")
 
 
 @pytest.mark.parametrize("content", ["no marks", "<!-- a:start -->\n", "<!-- a:end -->\n", MARKED])
 def test_a_page_without_both_marks_is_refused_and_left_alone(tmp_path, content):
     page = tmp_path / "README.md"
-    page.write_text(content)
+    page.write_text(content, encoding="utf-8")
     mark = "c" if content == MARKED else "a"
     with pytest.raises(PneumoError, match=rf"README\.md lacks the marks <!-- {mark}:start -->"):
         readme.write_between(mark, "new", page)
-    assert page.read_text() == content
+    assert page.read_text(encoding="utf-8") == content

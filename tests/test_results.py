@@ -5,7 +5,7 @@ import sys
 
 import matplotlib.pyplot as plt
 import pytest
-from conftest import read_texts
+from conftest import list_kept, read_texts
 
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import (
@@ -37,12 +37,12 @@ def test_a_row_replaces_the_older_one_of_the_same_kind(tmp_path):
         ("test", "resnet_finetune", 0.9),
         ("val", "cnn_baseline", 0.9),
     ]
-    assert sorted(p.name for p in path.parent.iterdir()) == ["results.json", "results.json.lock"]
+    assert list_kept(path.parent) == ["results.json"]
 
 
 def test_no_file_means_no_rows_and_a_damaged_one_is_named(tmp_path):
     assert load_results(tmp_path / "r.json") == []
-    (tmp_path / "r.json").write_text("{")
+    (tmp_path / "r.json").write_text("{", encoding="utf-8")
     with pytest.raises(PneumoError, match=r"r\.json is not a table of rows"):
         load_results(tmp_path / "r.json")
 
@@ -79,7 +79,7 @@ def test_of_rows_from_several_processes_at_once_none_is_lost(tmp_path):
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "build").write_text("a file")
+    (tmp_path / "build").write_text("a file", encoding="utf-8")
     with pytest.raises(PneumoError, match=r"Nothing can be kept in .*build is no folder"):
         save_result(make_row(), tmp_path / "build" / "results.json")
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import list_kept
 
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
@@ -101,7 +102,7 @@ def test_a_run_that_is_cut_off_in_every_epoch_ends_with_the_same_weights(phantom
     assert said[0] == f"Training goes on after epoch {config.num_epochs - 1}."
     assert_same(result, whole)
     assert load_checkpoint(path).threshold == whole.checkpoint.threshold
-    assert sorted(file.name for file in path.parent.iterdir()) == ["c.pth", "c.pth.lock"]
+    assert list_kept(path.parent) == ["c.pth"]
 
 
 def test_the_number_of_threads_is_that_of_the_run(phantoms, path, expected):
@@ -179,7 +180,7 @@ def test_killed_while_a_safe_point_is_written_the_command_goes_on_from_the_one_b
     assert "Training goes on after epoch 1." in capsys.readouterr().err
     path = folders.checkpoint("cnn_baseline")
     assert sorted(folders.checkpoints.iterdir()) == [path, path.with_name(path.name + ".lock")]
-    history = json.loads(folders.history("cnn_baseline").with_suffix(".json").read_text())
+    history = json.loads(folders.history("cnn_baseline").with_suffix(".json").read_text(encoding="utf-8"))
     assert [record["epoch"] for record in history] == [1, 2]
     assert cli.main([*words, "--output_dir", str(tmp_path / "whole")]) == 0
     assert "Training goes on" not in capsys.readouterr().err

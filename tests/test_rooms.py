@@ -64,7 +64,7 @@ def test_a_room_imports_from_no_room_after_it(room):
 def test_a_breach_is_found(tmp_path):
     module = tmp_path / "made_up.py"
     late = "def late():\n    from pneumo_utils.training import fit\n"
-    module.write_text(f"{late}import tools.ship, numpy, pneumo_utils.config\n")
+    module.write_text(f"{late}import tools.ship, numpy, pneumo_utils.config\n", encoding="utf-8")
     imports = list_imports(module)
     assert imports == {"pneumo_utils.training.fit", "tools.ship", "pneumo_utils.config"}
     assert list_breaches("data/made_up.py", imports) == ["pneumo_utils.training.fit", "tools.ship"]
@@ -90,7 +90,7 @@ def list_loaded(program: str, cwd: Path) -> set[str]:
     """All modules that a program has loaded at its end."""
     program += "\nimport json, sys\nprint(json.dumps(list(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=cwd, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], cwd=cwd, capture_output=True, encoding="utf-8", check=True
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 

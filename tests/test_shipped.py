@@ -100,15 +100,15 @@ def damage(folder, kind):
     elif kind == "no weights":
         weights.write_bytes(b"")
     elif kind == "card":
-        card.write_text(card.read_text()[:-50])
+        card.write_text(card.read_text(encoding="utf-8")[:-50], encoding="utf-8")
     elif kind == "no graph":
         (folder / f"{MODEL}.onnx").unlink()
     elif kind == "no card":
         card.unlink()
     else:
-        content = json.loads(card.read_text())
+        content = json.loads(card.read_text(encoding="utf-8"))
         content["checkpoint"] |= {"threshold": {"threshold": 2.0}, "format": {"format": 0}}[kind]
-        card.write_text(json.dumps(content))
+        card.write_text(json.dumps(content), encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_an_answer_leaves_nothing_at_home_and_looks_for_no_server(tmp_path):
         command = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace), *command]
     subprocess.run(command, cwd=tmp_path, env=settings, check=True, capture_output=True)
     assert list(home.rglob("*")) == []
-    assert not trace.exists() or trace.read_text() == ""
+    assert not trace.exists() or trace.read_text(encoding="utf-8") == ""
 
 
 @pytest.mark.system

@@ -46,7 +46,7 @@ def test_outputs_are_stored_without_stderr_and_figures_small_in_true_colour_with
             assert Image.open(io.BytesIO(base64.b64decode(stored))).size == (300, 300)
     gradient = Image.open(io.BytesIO(base64.b64decode(drawing.outputs[0].data["image/png"])))
     assert np.array_equal(gradient.convert("L"), Image.linear_gradient("L").resize((300, 300)))
-    page = (folders.build / "notebooks" / "01_a.html").read_text()
+    page = (folders.build / "notebooks" / "01_a.html").read_text(encoding="utf-8")
     assert "<pre>out\n</pre>" in page and "<pre>err\n</pre>" not in page
 
 

@@ -51,7 +51,9 @@ def pictures(tmp_path):
             image = rng.integers(0, 256, (60, 80), dtype=np.uint8)
             Image.fromarray(image).save(tmp_path / "pictures" / place / f"{i}.png")
     (tmp_path / "pictures/fit/cats/torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    (tmp_path / "pictures/sources.json").write_text(json.dumps({"sources": ["a package (MIT)"]}))
+    (tmp_path / "pictures/sources.json").write_text(
+        json.dumps({"sources": ["a package (MIT)"]}), encoding="utf-8"
+    )
     return tmp_path / "pictures"
 
 
@@ -178,7 +180,7 @@ def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch)
     net = teach.train_film_kinds(GuardBatches(films, {}, films[:0]), num_steps=100, lr=3e-3, say=lines.append)
     assert len(lines) == 1 and lines[0].startswith("step 100")
     limits = teach.choose_limits(net, films)
-    card = json.loads(save_film_kinds(net, limits, {"steps": 100}, tmp_path).read_text())
+    card = json.loads(save_film_kinds(net, limits, {"steps": 100}, tmp_path).read_text(encoding="utf-8"))
     assert card["kinds"] == list(KINDS) and card["card"] == {"steps": 100}
     loaded = load_film_kinds(tmp_path)
     assert {name: getattr(loaded, name) for name in LIMITS} == limits
@@ -218,7 +220,7 @@ def test_the_limits_decide(limits, kind, verdict, monkeypatch):
 
 
 def test_damaged_weights_are_named(tmp_path):
-    (tmp_path / "film_kinds.json").write_text("{}")
+    (tmp_path / "film_kinds.json").write_text("{}", encoding="utf-8")
     with pytest.raises(PneumoError, match="Install the package again"):
         guard.load_film_kinds(tmp_path)
 
@@ -270,13 +272,13 @@ def test_the_command_trains_and_judges(folders, pictures, monkeypatch, capsys):
     assert (
         teach_guard.main(["train", *words, "--steps", "1", "--weights", str(folders.root / "weights")]) == 0
     )
-    card = json.loads((folders.root / "weights/film_kinds.json").read_text())["card"]
+    card = json.loads((folders.root / "weights/film_kinds.json").read_text(encoding="utf-8"))["card"]
     assert card["sources"] == ["a package (MIT)"] and card["pictures"] == {"cats": 3, "side_views": 3}
     assert sum(card["films"].values()) == 80 and card["steps"] == 1
     capsys.readouterr()
     assert teach_guard.main(["judge", *words, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result == json.loads((folders.root / "results/guard.json").read_text())
+    assert result == json.loads((folders.root / "results/guard.json").read_text(encoding="utf-8"))
     assert result["sources"] == ["a package (MIT)"] and result["rows"][0]["n"] == 6
 
 

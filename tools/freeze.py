@@ -70,7 +70,7 @@ def run_pneumo(*words, cwd: Path | None = None) -> str:
     """What a command prints on standard output."""
     command = [sys.executable, "-m", "pneumo_utils", *map(str, words)]
     env = os.environ | {"PYTHONPATH": str(find_checkout())}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, encoding="utf-8", check=False)
     if done.returncode:
         sys.exit(f"pneumo {' '.join(command[3:6])} ... ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
@@ -317,7 +317,9 @@ def write_part(folder: Path, part: str, values: dict) -> None:
         arrays = {name: np.array(value) for name, value in values.items()}
         np.savez_compressed(folder / "logits.npz", **arrays)
     else:
-        (folder / f"{part}.json").write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        (folder / f"{part}.json").write_text(
+            json.dumps(values, indent=1) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def compare_part(folder: Path, part: str, values: dict) -> int:

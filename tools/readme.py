@@ -145,7 +145,7 @@ def write_between(mark: str, text: str, page_path: Path) -> None:
             f"{page_path.name} lacks the marks {start} and {end}. Add them where the table goes."
         )
     before, after = page.split(start)[0], page.split(end)[1]
-    page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+    page_path.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8", newline="\n")
 
 
 def main(words: list[str] | None = None) -> int:

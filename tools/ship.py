@@ -224,7 +224,7 @@ def save_shipped(checkpoint: Checkpoint, card: dict, folder: Path | None = None)
     save_halves(checkpoint.state, folder / f"{checkpoint.model_name}.safetensors")
     path = folder / f"{checkpoint.model_name}.json"
     content = {"checkpoint": to_values(checkpoint), "card": card}
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8", newline="\n")
     return path
 
 
@@ -245,7 +245,7 @@ def write_page(name: str, folder: Path | None = None) -> Path:
     folder = folder or shipped.WEIGHTS
     content = shipped.load_card(name, folder)
     path = folder / f"{name}.md"
-    path.write_text(describe_card(content["checkpoint"], content["card"]), encoding="utf-8")
+    path.write_text(describe_card(content["checkpoint"], content["card"]), encoding="utf-8", newline="\n")
     return path
 
 

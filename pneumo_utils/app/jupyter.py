@@ -55,7 +55,8 @@ display(build_app_panel().box)"""
 
 
 def serve(*, port: int, open_browser: bool) -> None:
-    """Serves the panel on this computer alone until it is stopped; this process becomes Voila."""
+    """Serves the panel on this computer alone until it is stopped; this process becomes Voila or waits."""
+    import subprocess
     from importlib.util import find_spec
 
     import nbformat
@@ -72,4 +73,6 @@ def serve(*, port: int, open_browser: bool) -> None:
     words = [sys.executable, "-m", "voila", str(path), f"--port={port}", "--Voila.ip=127.0.0.1"]
     words += [f"--Voila.tornado_settings={limits}", "--theme=light"]
     words += [] if open_browser else ["--no-browser"]
+    if sys.platform == "win32":  # there execv does not wait, and cuts words at their spaces
+        sys.exit(subprocess.call(words))
     os.execv(words[0], words)

@@ -162,7 +162,7 @@ class FilmPanel:
         self.take_films(films)
 
     def _take_path(self) -> None:
-        text = self.controls.path.value.strip()
+        text = self.controls.path.value.strip().strip('"')  # in which Windows copies a path
         if not text:
             raise PneumoError("No path was given; type the path of a film, or of a folder of films.")
         paths, left_out = list_files([Path(text).expanduser()])

@@ -5,8 +5,10 @@ standard output, everything else to standard error.
 """
 
 import argparse
+import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,8 @@ from pathlib import Path
 from pneumo_utils import __version__
 from pneumo_utils.config import DEFAULT_MODEL, Folders, default_folders
 from pneumo_utils.errors import PneumoError, UsageError, first_line
+
+NO_NAME_ON_WINDOWS = re.compile(r'.*[<>:"|?*].*|(con|prn|aux|nul|com\d|lpt\d)(\..*)?', re.IGNORECASE)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -57,6 +61,8 @@ def run(parser: argparse.ArgumentParser, words: list[str] | None) -> int:
     except BrokenPipeError:
         return 141
     except OSError as error:
+        if (sys.platform, error.errno, error.filename) == ("win32", errno.EINVAL, None):
+            return 141  # what a broken pipe is called there
         name = f" ({error.filename})" if error.filename else ""
         say(f"{parser.prog}: {first_line(error)}{name}. Check the disk, the path and its rights.")
         return 1
@@ -121,8 +127,9 @@ def name_output(suffix: str) -> Callable[[str], Path]:
 
     def check(text: str) -> Path:
         path = Path(text).absolute()
-        found = next(place for place in (path, *path.parents) if place.exists())
+        found = next((place for place in (path, *path.parents) if place.exists()), path)  # or no such drive
         is_free = found.is_file() if found == path else found.is_dir()
+        is_free &= sys.platform != "win32" or not NO_NAME_ON_WINDOWS.fullmatch(path.name)
         if path.suffix.lower() != suffix or not is_free:
             raise UsageError(
                 f"{text} is no place for a result; expected a file that ends in {suffix} (no folder, pipe or "

@@ -6,6 +6,7 @@ What is left out is named, what cannot be listed is an error: films missed in si
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ HIDDEN, NO_IMAGE, NO_FILE = "hidden", "no image inside", "no ordinary file"
 COPY, LISTED = "a copy of the data set inside it", "a link to what is listed already"
 OTHER_FOLDER, NO_CLASS = "a folder of another name", "a film in no class folder"
 MADE_BY_SYSTEMS = ("__macosx", "thumbs.db", "desktop.ini", "lost+found", "$recycle.bin")
-MADE_BY_SYSTEMS += ("system volume information",)
+MADE_BY_SYSTEMS += ("system volume information", "ehthumbs.db", "icon\r")
 NUM_NAMED = 5
 _NO_FILM = f"holds no film; expected image files ({', '.join(sorted(IMAGE_SUFFIXES))}). Put films there."
 
@@ -124,7 +125,7 @@ def list_folder(folder: Path) -> Listing:
         else:
             stray = root.joinpath(*place[: 2 if split in splits else 1])
             strays.append((_clean(stray, folder), NO_CLASS if stray == path else OTHER_FOLDER))
-    films.sort(key=lambda film: ((*SPLITS, UNSPLIT).index(film.split), film.label, film.path))
+    films.sort(key=lambda film: ((*SPLITS, UNSPLIT).index(film.split), film.label, film.path.parts))
     listing = Listing(tuple(films), tuple(sorted(set(strays))))
     if not films:
         raise PneumoError(f"{folder} {_NO_FILM} {listing.left_out}".strip())
@@ -173,7 +174,7 @@ def _describe(path: Path, name: str, *, split: str, inner: tuple[str, ...]) -> F
     tells_patient = bool(PATIENT_PATTERN.match(path.name)) or len(inner) > 2
     series = f"{patient} {subtype}" if subtype in SUBTYPES.values() else patient
     if len(inner) > 2:
-        patient = series = inner[1]
+        patient = series = unicodedata.normalize("NFC", inner[1])  # however a system spells an umlaut
     elif not tells_patient and split == UNSPLIT:
         patient = series = f"{CLASS_NAMES[label]}/{path.name}"  # `1.png` of each class are two patients
     return FilmFile(path, name, split, label, subtype, patient, series, tells_patient)
@@ -195,7 +196,8 @@ def _walk(top: Path, folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
                 found[kind].append(path)
             else:
                 strays.append((_clean(path, folder), kind))
-    return sorted(found[FILM]), sorted(strays)
+    films = sorted(found[FILM], key=lambda path: path.parts)  # of parts: the same on all systems
+    return films, sorted(strays)
 
 
 def _scan(folder: Path) -> dict[Path, str]:
@@ -257,5 +259,5 @@ def _name_strays(strays) -> str:
 
 def _clean(path: Path, folder: Path) -> str:
     """The place below the folder; bytes that are no text and signs that do not print become `?`."""
-    text = "/".join(path.parts[len(folder.parts) :])
+    text = unicodedata.normalize("NFC", "/".join(path.parts[len(folder.parts) :]))
     return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -132,8 +133,9 @@ def _load_folder(folder, split, folders, **settings) -> XrayDataset:
         raise UsageError(
             f"The folder {folder.name} has no {split} split; its films can be judged only, with --split test."
         )
-    place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()
-    settings |= {"split": "test", "source": f"folder {folder.resolve().name}"}
+    place = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=4).hexdigest()
+    source = f"folder {unicodedata.normalize('NFC', folder.resolve().name)}"
+    settings |= {"split": "test", "source": source}
     return _read_once(list_films(folder), f"folder-{place}", folders, **settings)
 
 

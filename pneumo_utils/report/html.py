@@ -33,7 +33,7 @@ def render(template: str, **values) -> str:
 
 
 def save_page(page: str, path: Path) -> None:
-    write_atomically(path, lambda file: file.write(page.encode()))
+    write_atomically(path, lambda file: file.write(page.encode(errors="replace")))  # names
 
 
 def film_to_html(film: np.ndarray, caption: str, *, boxes=()):

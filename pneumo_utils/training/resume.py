@@ -59,8 +59,9 @@ def save_history(history: list[EpochRecord], stem: Path) -> None:
 
     stem.parent.mkdir(parents=True, exist_ok=True)
     rows = [asdict(record) for record in history]
-    stem.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    pd.DataFrame(rows).to_csv(stem.with_suffix(".csv"), index=False)
+    text = json.dumps(rows, indent=1) + "\n"
+    stem.with_name(f"{stem.name}.json").write_text(text, encoding="utf-8", newline="\n")
+    pd.DataFrame(rows).to_csv(stem.with_name(f"{stem.name}.csv"), index=False, lineterminator="\n")
 
 
 def describe_run(

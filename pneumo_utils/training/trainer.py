@@ -343,4 +343,4 @@ class FrozenFeatures:
             features = torch.from_numpy(found).to(model.head.weight)
             self.predicted.append((images, features))
         with torch.no_grad():
-            return model.head(features).squeeze(1).double().cpu().numpy()
+            return model.head(features).squeeze(1).cpu().double().numpy()  # a Mac's GPU has no doubles

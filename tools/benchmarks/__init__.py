@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from pneumo_utils.errors import UsageError
+
 sys.path.append(str(Path(__file__).resolve().parents[2] / "tests"))  # they share films and the browser
 
 
@@ -18,6 +20,12 @@ def run_apart(work: Callable, *arguments, **settings):
     """What `work(...)` of a module returns in a fresh process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *arguments, **settings).result()
+
+
+def require_linux(what: str) -> None:
+    """Raises a UsageError on another system."""
+    if sys.platform != "linux":
+        raise UsageError(f"This benchmark rests on {what}; expected Linux, got {sys.platform}. Run it there.")
 
 
 def compute_ratio(own: Sequence[float], known: Sequence[float]) -> dict[str, float]:

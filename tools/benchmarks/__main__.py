@@ -32,7 +32,7 @@ def _keep(name: str, figures: dict) -> None:
     path = cli.default_folders().build / "benchmark.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(kept | {name: figures}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(kept | {name: figures}, indent=1) + "\n", encoding="utf-8", newline="\n")
     cli.say(f"The figures are in {path}")
 
 

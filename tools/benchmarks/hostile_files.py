@@ -3,13 +3,12 @@
 First every kind of the tests and of the two modules beside this one, then films of every format that are
 damaged at random.
 A file may be accepted or rejected. It has escaped if it ends in another exception, in a crash, in more than
-10 s or 1 GB, if anything is printed, or if a kind is not treated as it must be. Needs POSIX (fork).
+10 s or 1 GB, if anything is printed, or if a kind is not treated as it must be. Needs Linux.
 """
 
 import collections
 import json
 import os
-import resource
 import select
 import signal
 import struct
@@ -24,7 +23,7 @@ from odd_files import FILM, KINDS, RAW16, SMOOTH, WHOLE, encode
 
 from pneumo_utils.data.images import load_image
 from pneumo_utils.errors import ImageError, PneumoError
-from tools.benchmarks import _hostile_dicom, _hostile_pictures
+from tools.benchmarks import _hostile_dicom, _hostile_pictures, require_linux
 
 MAX_TIME_S, MAX_MEMORY_MB, KILL_AFTER_S = 10.0, 1000.0, 20.0
 
@@ -42,6 +41,7 @@ def measure(arguments) -> dict:
     Raises:
         PneumoError: Anything escaped.
     """
+    require_linux("fork")
     rows, damaged = measure_kinds(), fuzz(arguments.mutations, arguments.seed, arguments.keep)
     escaped = [row["kind"] for row in rows if row["verdict"] == "escaped"]
     shown = ", ".join(f"{damaged[name]:,} {name}" for name in ("accepted", "rejected", "escaped"))
@@ -101,6 +101,8 @@ def run_in_child(work) -> dict:
 
 def read_and_measure(source, expected=...) -> dict:
     """Reads in this process: the outcome, seconds and MB above what the process had before."""
+    import resource  # which Windows lacks
+
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     try:

@@ -1,6 +1,7 @@
 """How fast films are answered, as ratios to what the same machine needs for something known.
 
-FOLDER holds films in their original size; they are linked again and again until there are enough.
+FOLDER holds films in their original size; they are linked again and again until there are enough, for which
+Windows asks for a right.
 
 1. `pneumo inference film`, the whole process, over `python -c "import torch"`.
 2. One film after the other with the model loaded, ONNX Runtime over torch as it comes, for each model that

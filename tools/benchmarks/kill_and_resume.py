@@ -72,7 +72,7 @@ def start(arguments, folder: Path, *more: str) -> subprocess.Popen:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PNEUMO_")}
     settings = kept | {"PNEUMO_HOME": str(folder)}
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    run = subprocess.Popen(command, env=settings, cwd=folder, text=True, **pipes)
+    run = subprocess.Popen(command, env=settings, cwd=folder, encoding="utf-8", **pipes)
     if not run.stderr.readline().startswith("Data: "):
         raise PneumoError(f"The training did not start: {run.communicate()[1]}")
     return run
@@ -101,7 +101,7 @@ def kill_and_resume(arguments, folder: Path, moment_s: float) -> dict | None:
         "moment_s": round(moment_s, 2),
         "epoch": int(went_on[1]) if went_on else 0,
         "left": left,
-        "is_clean": sorted(path.suffix for path in checkpoints.iterdir()) == [".lock", ".pth"],
+        "is_clean": {path.suffix for path in checkpoints.iterdir()} - {".lock"} == {".pth"},
     }
 
 

@@ -11,7 +11,6 @@ Each run has a process of its own. Peaks are read from /proc, so this needs Linu
 """
 
 import os
-import resource
 import tempfile
 import threading
 import time
@@ -28,7 +27,7 @@ from pneumo_utils.data.splits import make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import make_config
-from tools.benchmarks import run_apart
+from tools.benchmarks import require_linux, run_apart
 
 FULL_SIZE, SMALL_SIZE = 224, 32
 NUM_FEW = 256  # of each split: more than any batch
@@ -44,6 +43,7 @@ def add_flags(parser) -> None:
 
 def measure(arguments) -> dict:
     """Both parts."""
+    require_linux("/proc")
     result = {"cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as cache:
         run_apart(train_on_folder, arguments.folder, Path(cache), is_few=True)  # fills the cache
@@ -65,6 +65,8 @@ def measure(arguments) -> dict:
 
 def train_on_folder(folder: Path, cache: Path, *, is_few: bool) -> dict:
     """One epoch at 224 px, in this process."""
+    import resource  # which Windows lacks
+
     choice, folders = choose_data(str(folder)), Folders(cache)
     films = {
         split: load_split(choice, split, image_size=FULL_SIZE, folders=folders)

@@ -64,7 +64,7 @@ def _judge(arguments) -> None:
     result |= judge_guard(films.images, pictures=pictures, seen_kinds=frozenset(seen))
     path = cli.get_folders(arguments).root / "results" / "guard.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", newline="\n")
     print(json.dumps(result) if arguments.json else _format(result["rows"]))
     cli.say(f"The figures are in {path}")
 

@@ -80,7 +80,7 @@ def save_film_kinds(net: FilmKindNet, limits: dict[str, float], card: dict, fold
     save_halves(net.state_dict(), folder / "film_kinds.safetensors")
     path = folder / "film_kinds.json"
     values = {"kinds": KINDS, **limits, "card": card}
-    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8", newline="\n")
     return path
 
 
