@@ -267,10 +267,8 @@ def test_probabilities_are_praised_only_where_both_splits_bear_it_out(val, test,
     fit = {"mean_probability": 0.625, "share": 0.75, "slope": 1.5}
     text = describe_calibration(val, test, {"val": fit, "test": fit})
     assert f"{val:.3f} on validation, {test:.3f} on test" in text
-    assert (
-        "films of validation 0.75 are PNEUMONIA, where the mean probability is 0.62; the calibration slope is 1.50"
-        in text
-    )
+    assert "films of validation 0.75 are PNEUMONIA, where the mean probability is 0.62; the" in text
+    assert "the calibration slope is 1.50" in text
     assert ("may be taken at their word" in text) is is_good
     assert ("not to be taken at their word" in text) is not is_good
 
