@@ -17,7 +17,7 @@ from conftest import ROOT
 from lessons import ADDRESS, LESSONS, NOTEBOOKS, make_badge
 from test_browser import CHROMIUM, MEASURE_CONTRAST, open_page
 
-COMMAND = re.search(r"\$\(BIN\)/python -m (sphinx .+)", (ROOT / "Makefile").read_text())[1]
+COMMAND = re.search(r"\$\(BIN\)/python -m (sphinx .+)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
 CARDS = sorted(path.stem for path in (ROOT / "pneumo_utils" / "models" / "weights").glob("*.md"))
 LOADING = {"script", "img", "iframe", "link", "source", "audio", "video", "object", "embed"}
 """Elements whose address a browser fetches by itself."""
@@ -73,12 +73,16 @@ def find_outside_loads(site: Path) -> list[str]:
 def test_a_broken_link_and_a_load_from_outside_are_found(tmp_path):
     (tmp_path / "in").mkdir()
     links = '<a href="in/b.html#here">1</a><a href="#top">2</a><a href="https://x.org">3</a><img src="data:">'
-    (tmp_path / "a.html").write_text(f'<title>A</title><p id="top">{links}<a href="in/b.html?v=1"></a>')
-    (tmp_path / "in" / "b.html").write_text('<p id="here"><a href="../a.html">4</a>')
+    (tmp_path / "a.html").write_text(
+        f'<title>A</title><p id="top">{links}<a href="in/b.html?v=1"></a>', encoding="utf-8"
+    )
+    (tmp_path / "in" / "b.html").write_text('<p id="here"><a href="../a.html">4</a>', encoding="utf-8")
     assert find_broken_links(tmp_path) == [] == find_outside_loads(tmp_path)
     wrong = '<a href="../a.html#gone"></a><img src="gone.png"><a href="#gone"></a><script src="//x.org/s.js">'
-    (tmp_path / "in" / "b.html").write_text(f'<p id="here">{wrong}')
-    (tmp_path / "s.css").write_text("@import 'https://x.org/f.css'; p { background: url(data:image/png;,) }")
+    (tmp_path / "in" / "b.html").write_text(f'<p id="here">{wrong}', encoding="utf-8")
+    (tmp_path / "s.css").write_text(
+        "@import 'https://x.org/f.css'; p { background: url(data:image/png;,) }", encoding="utf-8"
+    )
     assert [link for _, link in find_broken_links(tmp_path)] == ["#gone", "../a.html#gone", "gone.png"]
     assert find_outside_loads(tmp_path) == ["//x.org/s.js", "https://x.org/f.css"]
 
@@ -89,7 +93,7 @@ def site(tmp_path_factory) -> Path:
     build = tmp_path_factory.mktemp("build")
     (build / "book_src").mkdir()
     words = COMMAND.replace("build/", f"{build}/").split()
-    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     return build / "book"
 
