@@ -239,12 +239,12 @@ COMMANDS = {
     f"inference films {MODEL} --csv out.csv": 0,
     "inference nowhere": 1,
     f"export {MODEL} --output out.onnx": 0,
-    f"train {MODEL} --data synthetic --epochs 1": 0,
-    f"lr {MODEL} --data synthetic --steps 10": 0,
+    f"train {MODEL} --data synthetic --epochs 1 --output_dir trained": 0,
+    f"lr {MODEL} --data synthetic --steps 10 --output_dir trained": 0,
     "course": 0,
     "app": 1,
 }
-FILES = ("films", "nowhere", "out.csv", "out.onnx")
+FILES = ("films", "nowhere", "out.csv", "out.onnx", "trained")
 
 
 @pytest.fixture(scope="module")
