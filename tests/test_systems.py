@@ -52,19 +52,10 @@ OF_ONE_SYSTEM = {
 }
 """Files that say in their first lines, or in a mark, what they need."""
 POSIX = {"fork", "forkpty", "getuid", "geteuid", "getgid", "chown", "statvfs", "sync", "sched_getaffinity"}
-POSIX |= {
-    "O_DIRECTORY",
-    "O_NOFOLLOW",
-    "O_NONBLOCK",
-    "mkfifo",
-    "mknod",
-    "killpg",
-    "setsid",
-    "getpgid",
-    "umask",
-}
-POSIX |= {"WIFSIGNALED", "WTERMSIG", "execv", "execvp", "uname", "symlink", "symlink_to", "chmod"}
+POSIX |= {"O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "mkfifo", "mknod", "killpg", "setsid", "getpgid"}
+POSIX |= {"WIFSIGNALED", "WTERMSIG", "execv", "execvp", "uname", "symlink", "symlink_to", "chmod", "umask"}
 POSIX |= {"SIGKILL", "SIGALRM", "SIGHUP", "SIGSTOP", "SIGCONT", "SIGUSR1", "alarm", "setitimer"}
+WORDS = ("preexec_fn", "pass_fds", "shell=True")
 PLACES = ("/dev/", "/proc/", "/tmp", "/bin/", "/etc/")
 CALLED = {"open", "read_text", "write_text", "to_csv", "run", "Popen", "check_output", "run_apart"}
 CALLED |= {"get_context", "set_start_method", "ProcessPoolExecutor", "Process", "Pool"}
@@ -76,9 +67,7 @@ def name_posix(node: ast.AST) -> str | None:
     if isinstance(node, ast.Attribute) and node.attr in POSIX:
         owner = ast.unparse(node.value)
         return node.attr if owner in ("os", "signal") or node.attr == "symlink_to" else None
-    if isinstance(node, ast.keyword) and ast.unparse(node).startswith(
-        ("preexec_fn", "pass_fds", "shell=True")
-    ):
+    if isinstance(node, ast.keyword) and ast.unparse(node).startswith(WORDS):
         return node.arg
     if isinstance(node, ast.Constant) and str(node.value).startswith(PLACES):
         return node.value
@@ -250,12 +239,12 @@ COMMANDS = {
     f"inference films {MODEL} --csv out.csv": 0,
     "inference nowhere": 1,
     f"export {MODEL} --output out.onnx": 0,
-    f"train {MODEL} --data synthetic --epochs 1": 0,
-    f"lr {MODEL} --data synthetic --steps 10": 0,
+    f"train {MODEL} --data synthetic --epochs 1 --output_dir trained": 0,
+    f"lr {MODEL} --data synthetic --steps 10 --output_dir trained": 0,
     "course": 0,
     "app": 1,
 }
-FILES = ("films", "nowhere", "out.csv", "out.onnx")
+FILES = ("films", "nowhere", "out.csv", "out.onnx", "trained")
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def refuse_if_open(*paths) -> None:
 def is_ours() -> bool:
     """Whether this project asks, by way of `pathlib` or straight."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename == pathlib.__file__:
+    while "pathlib" in frame.f_code.co_filename:
         frame = frame.f_back
     return frame.f_code.co_filename.startswith(OWN)
 
