@@ -270,7 +270,6 @@ def test_every_command_prints_on_an_output_that_lacks_signs(home, monkeypatch, w
     def fail(**_):
         raise PneumoError(f"The port of {home} is taken ± →.")
 
-    (home / "out.csv").unlink(missing_ok=True)  # of the model before it was trained anew
     monkeypatch.setenv("PNEUMO_HOME", str(home))
     monkeypatch.setenv("PNEUMO_FAST", "1")
     monkeypatch.setattr("pneumo_utils.data.download.download_chestxray2017", lambda folder: folder)
