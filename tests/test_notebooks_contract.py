@@ -294,6 +294,22 @@ def test_only_lesson_04_judges_models_on_the_test_split(name):
         assert "pneumo_utils.models" not in {node.module for node in lesson.nodes(ast.ImportFrom)}
 
 
+def find_loose_ends(outputs) -> list[str]:
+    """Values that a cell leaves as its output, and numbers that are none."""
+    found = [output.data["text/plain"] for output in outputs if output.output_type == "execute_result"]
+    return found + [text for output in outputs for text in list_texts(output) if re.search(r"\bnan\b", text)]
+
+
+def test_cells_show_what_they_mean_to_show(lesson):
+    assert find_loose_ends(lesson.outputs) == []
+
+
+def test_a_loose_end_is_found():
+    left = nbformat.v4.new_output("execute_result", {"text/plain": "Pipeline()"})
+    said = nbformat.v4.new_output("stream", name="stdout", text="moved by nan; banana")
+    assert find_loose_ends([left, said]) == ["Pipeline()", "moved by nan; banana"]
+
+
 def test_no_absolute_path_is_shown(lesson):
     texts = [cell.source for cell in lesson.cells]
     for output in lesson.outputs:

@@ -65,7 +65,7 @@ def _shrink_figures(notebook) -> None:
                 data[kind] = small + "\n"
                 output.metadata[kind] = output.metadata.pop("image/png", {})
                 if "text/html" in data:
-                    webp = _encode(picture, "WEBP", quality=90, lossless=kind == "image/png")
+                    webp = _encode(picture, "WEBP", quality=80, lossless=kind == "image/png")
                     source = f'src="data:image/webp;base64,{webp}"'
                     data["text/html"] = re.sub('src="[^"]*"', source, data["text/html"])
 
