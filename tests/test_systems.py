@@ -4,6 +4,7 @@ import ast
 import errno
 import io
 import os
+import re
 import subprocess
 import sys
 import unicodedata
@@ -487,3 +488,12 @@ def test_tests_that_write_files_pass_where_windows_would_refuse_what_it_does():
     words += ["-m", "not system and not slow"]
     done = subprocess.run([sys.executable, *words, *paths], cwd=ROOT, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+@pytest.mark.system
+def test_every_name_in_the_repository_is_one_on_windows():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    names = [name for name in listed.decode().split("\0") if name]
+    refused = re.compile(rf"{cli.NO_NAME_ON_WINDOWS.pattern}|.*\\.*", re.IGNORECASE)
+    assert "pyproject.toml" in names and refused.fullmatch("a\\b.onnx") and refused.fullmatch("aux.csv")
+    assert [name for name in names if any(refused.fullmatch(part) for part in name.split("/"))] == []
