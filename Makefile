@@ -5,7 +5,7 @@
 #   make book        the course as a website in build/book, from the stored lessons, without a network
 # Checks
 #   make test        all tests but the slow ones
-#   make quick       those that start no other program: 2 minutes
+#   make quick       the short ones that start no other program: 2 minutes
 #   make slow        the slow ones: Colab emulated, kills, whole folders of films
 #   make lint        style
 #   make types       types, as far as they are written: a minute, then seconds
@@ -44,7 +44,7 @@ test: $(READY)
 	$(SPREAD) -m "not slow"
 
 quick: $(READY)
-	$(SPREAD) -m "not system and not slow"
+	$(SPREAD) -m "not system and not long and not slow"
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow

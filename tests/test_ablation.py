@@ -90,6 +90,7 @@ def test_each_row_and_seed_leaves_one_file_and_one_checkpoint(finished):
     assert kept == [file.replace("json", "pth") for file in sorted(FILES)]
 
 
+@pytest.mark.long
 def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
     record = json.loads((finished.build / "ablation" / "blended-seed1.json").read_text(encoding="utf-8"))
     checkpoint = load_checkpoint(finished.seed_checkpoint("blended", 1))

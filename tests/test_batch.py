@@ -62,6 +62,7 @@ def test_no_files_no_answers(predictor):
     assert list(predict_files(predictor, [])) == []
 
 
+@pytest.mark.long
 def test_only_a_few_films_are_held_and_none_in_full_size(predictor, film_paths, monkeypatch):
     held, most, lock = 0, 0, threading.Lock()
     inner_read, inner_answer = predictor.read, predictor.answer

@@ -92,6 +92,7 @@ def test_a_process_of_its_own_evaluates_validation_unless_test_is_asked_for(home
     assert json.loads(done.stdout)["split"] == "val"
 
 
+@pytest.mark.long
 def test_eval_judges_a_folder_of_another_hospital_and_says_what_differs(home, tmp_path, pneumo):
     for label, name in enumerate(("normal", "pneumonia")):
         (tmp_path / "clinic" / name).mkdir(parents=True)
@@ -301,6 +302,7 @@ def test_flags_change_the_recipe_and_nothing_else_does(folders, monkeypatch, com
     assert replace(config, **{name: getattr(unchanged, name) for name in expected}) == unchanged
 
 
+@pytest.mark.long
 def test_what_is_typed_wins_over_the_short_mode(folders, monkeypatch):
     monkeypatch.setenv("PNEUMO_FAST", "1")
     words = f"train --model {MODEL} --data synthetic --batch-size 64 --epochs 3 --image-size 48 --json"
@@ -359,6 +361,7 @@ def test_a_place_that_cannot_be_written_to_is_said_before_the_work(
     )
 
 
+@pytest.mark.long
 def test_lr_shows_a_curve_and_trains_nothing(folders, monkeypatch, capsys):
     monkeypatch.setenv("PNEUMO_FAST", "1")
     words = f"lr --model {MODEL} --steps 10 --batch_size 8 --data synthetic"

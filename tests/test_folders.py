@@ -116,6 +116,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", [*list(LAYOUTS)[:-1], pytest.param("links", marks=needs_links)])
 def test_all_commands_see_the_same_films(layout, tmp_path, folders, capsys):
     LAYOUTS[layout](tmp_path / "films")

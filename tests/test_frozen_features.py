@@ -34,6 +34,7 @@ def count_passes(trainer) -> list[int]:
     return passes
 
 
+@pytest.mark.long
 def test_in_the_first_epoch_all_is_as_without_the_table(phantoms):
     train, val = phantoms
     ours, naive = make_pair(train, num_epochs=1)
@@ -43,6 +44,7 @@ def test_in_the_first_epoch_all_is_as_without_the_table(phantoms):
         torch.testing.assert_close(ours.get_state()[name], value, atol=1e-6, rtol=1e-5, msg=name)
 
 
+@pytest.mark.long
 def test_each_film_passes_once(phantoms):
     train, val = phantoms
     ours, _ = make_pair(train, num_epochs=40)

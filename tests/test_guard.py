@@ -229,6 +229,7 @@ def test_a_film_passes_stretched_mirrored_and_in_other_tones(originals):
         assert verdicts.count("rejected") <= 1
 
 
+@pytest.mark.long
 @needs_films
 @pytest.mark.parametrize("fault", SEEN_FAULTS, ids=lambda fault: fault.__name__)
 def test_spoilt_films_are_caught_and_named(fault, squares):

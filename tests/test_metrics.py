@@ -431,6 +431,7 @@ def test_percentile_intervals_are_scipys_up_to_chance():
         assert intervals[name] == pytest.approx(tuple(expected.confidence_interval), abs=tolerance), name
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "design",
     [{"num_patients": 300}, {"num_patients": 250, "max_films": 2, "patient_spread": 1.0}],

@@ -24,6 +24,7 @@ def run(path, films):
     return onnxruntime.InferenceSession(path).run(None, {"films": films})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flip_average", [False, True])
 def test_the_file_answers_films_as_torch_does(tmp_path, flip_average):
     checkpoint = make_lively_checkpoint(flip_average=flip_average, temperature=2.0)

@@ -15,6 +15,8 @@ from pneumo_utils.evaluation.metrics import Predictions, choose_worst
 from pneumo_utils.report.evaluation import build_report
 from pneumo_utils.report.html import film_to_html, make_environment, render, save_page
 
+pytestmark = pytest.mark.long
+
 HEADINGS = (
     "In short",
     "Figures",

@@ -89,6 +89,7 @@ def point(path):
     return path.with_name("c.pth.resume")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_run_that_is_cut_off_in_every_epoch_ends_with_the_same_weights(phantoms, path, name):
     config = CONFIGS[name]
@@ -117,6 +118,7 @@ def test_the_number_of_threads_is_that_of_the_run(phantoms, path, expected):
     assert_same(result, expected)
 
 
+@pytest.mark.long
 def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
     state = loop.build_model(RESNET.model).backbone.state_dict()
     state["conv1.weight"] = state["conv1.weight"].repeat(1, 3, 1, 1)
@@ -128,6 +130,7 @@ def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
     assert [record.stage for record in result.history] == ["all", "all"]
 
 
+@pytest.mark.long
 def test_a_run_that_has_ended_without_the_imagenet_weights_it_wished_for_is_the_run_asked_for(phantoms, path):
     wish = replace(RESNET, num_epochs=1, backbone_lr_factor=0.1)
     checkpoint = fit(

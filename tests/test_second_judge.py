@@ -97,6 +97,7 @@ CHOICE = DataChoice("synthetic", None, "")
 QUIET = {"choice": CHOICE, "say": lambda text: None}
 
 
+@pytest.mark.long
 def test_candidates_are_trained_judged_and_never_shown_a_test_film(ranked):
     folders, asked = ranked
     for row in ("plain", "taught"):

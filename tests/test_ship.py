@@ -289,6 +289,7 @@ def seeds(folders):
     return folders
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_the_command_makes_the_seeds_a_model_that_eval_and_inference_take(
     seeds, weights, monkeypatch, capsys, ensemble

@@ -262,6 +262,7 @@ def home(tmp_path_factory):
     return home
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "encoding"),
     [(words, "ascii") for words in COMMANDS]

@@ -174,6 +174,7 @@ def test_the_limits_let_the_asked_shares_through(films, tmp_path):
     assert sum(passed) >= len(films) - 1
 
 
+@pytest.mark.long
 def test_a_tiny_training_comes_back_from_its_files(films, tmp_path, monkeypatch):
     monkeypatch.setattr(teach, "BATCH", {"chest": 2, "elsewhere": 2, "picture": 0, "drawing": 2})
     lines = []

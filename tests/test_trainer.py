@@ -432,6 +432,7 @@ def fail(monkeypatch):
     return set_error
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
