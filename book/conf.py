@@ -15,7 +15,6 @@ URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["pro
 PAGES = ("*.md", "notebooks/*.md", "notebooks/*.ipynb", "pneumo_utils/models/weights/*.md")
 PICTURES = ("notebooks/*.png", "results/*.png")
 WIDGET = "application/vnd.jupyter.widget-view+json"
-WIDGET_NOTE = "*Here stands a widget when the lesson runs; a page cannot show it.*"
 
 project = html_title = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 extensions = ["myst_nb"]
@@ -56,12 +55,11 @@ def adapt_page(text: str, folder: str, site: set[str]) -> str:
     return re.sub(r"(?<=\]\()[\w./-]+(?=\))", lead_out, text)
 
 
-def name_widgets(text: str) -> str:
-    """A notebook with a sentence in the place of each widget."""
+def drop_widgets(text: str) -> str:
+    """A notebook without its widgets, so that the sentence stored beside each is shown."""
     notebook = json.loads(text)
     for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
-        if WIDGET in output.get("data", {}):
-            output["data"] = {"text/markdown": WIDGET_NOTE}
+        output.get("data", {}).pop(WIDGET, None)
     return json.dumps(notebook)
 
 
@@ -76,5 +74,5 @@ def setup(app) -> None:
             target.write_bytes(path.read_bytes())
             continue
         text = path.read_text(encoding="utf-8")
-        text = name_widgets(text) if path.suffix == ".ipynb" else text
+        text = drop_widgets(text) if path.suffix == ".ipynb" else text
         target.write_text(adapt_page(text, posixpath.dirname(name), set(files)), encoding="utf-8")
