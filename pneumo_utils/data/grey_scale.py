@@ -17,22 +17,31 @@ MIN_KEPT = 0.1  # of the longer side; where less would be left, nothing is cut
 
 def standardise(grey: np.ndarray) -> np.ndarray:
     """A film, uint8 (H, W), without its frame, uint8 (h, w), on the grey scale of the preset "percentile"."""
-    film = np.ascontiguousarray(cut_frame(grey))
-    low, high = _find_ends(film)
+    film, (low, high) = _cut_frame(grey)
     levels = (np.arange(256) - low) * (255 / max(high - low, 1))
-    return np.asarray(Image.fromarray(film).point(levels.round().clip(0, 255).astype(int).tolist()))
+    table = levels.round().clip(0, 255).astype(int).tolist()
+    return np.asarray(Image.fromarray(np.ascontiguousarray(film)).point(table))
 
 
 def cut_frame(grey: np.ndarray) -> np.ndarray:
     """The part of a film, uint8 (H, W), inside borders of one level: frames, pages, air; a view of it."""
-    film = grey
-    for _ in range(4):  # rows, columns, and both again: they look flat once lines of another level are gone
-        low, high = _find_ends(film)
+    return _cut_frame(grey)[0]
+
+
+def _cut_frame(grey: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """What `cut_frame` gives, and what `_find_ends` finds in it."""
+    film, ends = grey, _find_ends(grey)
+    for turn in range(4):  # rows, columns, and both again: they look flat once lines of another level are gone
+        if turn == 2 and film.shape == grey.shape:
+            break
+        low, high = ends
         first, last = (_count_flat(film[::step], FLAT_LEVELS * (high - low)) for step in (1, -1))
         film = film[first : max(first, len(film) - last)].T
         if film.shape[1] < MIN_KEPT * max(grey.shape):
-            return grey
-    return film
+            return grey, _find_ends(grey)
+        if first or last:
+            ends = _find_ends(film)
+    return film, ends
 
 
 def is_as_trained(grey: np.ndarray) -> bool:
