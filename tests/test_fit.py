@@ -181,6 +181,11 @@ def test_a_test_set_cannot_be_handed_over(phantoms, tiny_config):
             fit(tiny_config, wrong[0], val=wrong[1])
 
 
+def test_validation_films_of_another_size_than_the_models_are_refused(phantoms, tiny_config):
+    with pytest.raises(ValueError, match=r"val has films of \(40, 40\); expected squares of 32"):
+        fit(tiny_config, phantoms[0], val=make_phantoms(20, image_size=40, split="val"))
+
+
 def test_bad_requests_are_refused(phantoms, tiny_config, tmp_path):
     train, val = phantoms
     with pytest.raises(UsageError, match=r"batch_size is 500.*Lower --batch_size"):

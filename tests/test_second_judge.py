@@ -8,10 +8,12 @@ import pytest
 from conftest import ROOT
 
 from pneumo_utils.config import Folders
+from pneumo_utils.data.augmentation import make_stress_films
 from pneumo_utils.data.dataset import XrayDataset
 from pneumo_utils.data.sources import DataChoice
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
+from pneumo_utils.training.thresholds import calibrate
 from tools import candidates
 from tools.candidates import CANDIDATES, Candidate, format_ranking
 from tools.second_judge import CHANGES, MOVES, SIDE, change_films, choose_left_out, judge, measure_moves
@@ -123,13 +125,17 @@ def test_a_run_that_has_ended_is_not_trained_again_and_one_of_other_settings_is(
     assert train(other, "plain", 0, folders=folders, **QUIET).config.lr == 5e-4
 
 
-def test_a_teachers_larger_films_are_loaded_and_the_student_keeps_its_size(ranked, monkeypatch):
+def test_a_teachers_larger_films_are_loaded_and_the_student_keeps_its_size(ranked):
     folders, _ = ranked
     train, rows = candidates.train, candidates.CANDIDATES
     large = Candidate(replace(rows["plain"].config, image_size=48))
     train(large, "plain", 0, folders=folders, **QUIET)
     student = train(rows["taught"], "taught", 0, folders=folders, **QUIET)
     assert student.transform.image_size == 32
+    # It is settled on validation films of its own size, as every judge of it reads them.
+    val = candidates.load_split(CHOICE, "val", image_size=32, preset=student.transform.name)
+    settled = calibrate(student, val, make_stress_films(val))
+    assert (settled.val_metrics, settled.threshold) == (student.val_metrics, student.threshold)
     path = folders.seed_checkpoint("plain", 0)
     save_checkpoint(replace(load_checkpoint(path), temperature=9.0), path)
     assert load_checkpoint(folders.seed_checkpoint("taught", 0)).taught_by == student.taught_by

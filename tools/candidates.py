@@ -74,11 +74,12 @@ def train(
     """The checkpoint of a run, trained, or gone on with, unless it has ended; errors as from `fit`."""
     suffix = LEFT_OUT if left_out else ""
     config, path = shorten(replace(candidate.config, seed=seed)), folders.seed_checkpoint(row + suffix, seed)
-    reading, teacher = {"image_size": config.image_size, "preset": candidate.preset}, None
+    teacher, sizes = None, {"train": config.image_size, "val": config.image_size}
     if candidate.teacher:
         teacher = load_checkpoint(folders.seed_checkpoint(candidate.teacher + suffix, 0))
-        reading["image_size"] = max(config.image_size, teacher.transform.image_size)
-    films, val = (load_split(choice, split, **reading) for split in ("train", "val"))
+        sizes["train"] = max(config.image_size, teacher.transform.image_size)
+    reading = {"preset": candidate.preset}
+    films, val = (load_split(choice, split, image_size=size, **reading) for split, size in sizes.items())
     if left_out:
         films = films.select(~find_left_out(choice))
     with suppress(UsageError):  # what lies there is of an older recipe, of other films or another teacher

@@ -57,12 +57,12 @@ def _train(arguments) -> None:
     require_writable(folders.checkpoints, folders.build)
     accelerator = make_accelerator()
     choice = choose_data(arguments.data)
-    teacher, image_size = None, config.image_size
+    teacher, sizes = None, {"train": config.image_size, "val": config.image_size}
     if config.model.endswith("_distilled"):
         teacher = find_checkpoint(TEACHER, folders.checkpoint(TEACHER), say=cli.say)
-        image_size = max(image_size, teacher.transform.image_size)
+        sizes["train"] = max(config.image_size, teacher.transform.image_size)
     with accelerator.main_process_first():  # it decodes, the others find the films in the cache
-        train, val = (load_split(choice, split, image_size=image_size) for split in ("train", "val"))
+        train, val = (load_split(choice, split, image_size=size) for split, size in sizes.items())
     if accelerator.is_main_process:
         cli.say(choice.sentence)
         cli.say_skipped(train)

@@ -2,7 +2,7 @@
 
 A model that reads the stretch or the tones of the training series scores close to 1 on plain validation
 films, which come from it. The epoch is therefore chosen on changed copies, from fixed seeds, the same for
-every recipe and image size, and the thresholds on these and the plain ones together.
+every recipe of one image size, and the thresholds on these and the plain ones together.
 """
 
 import math
@@ -177,7 +177,7 @@ def make_stress_films(val: XrayDataset, *, num_views: int = NUM_VIEWS) -> XrayDa
     for view in range(num_views):
         for start in range(0, len(val), BATCH_SIZE):
             place = view * len(val) + start
-            # A generator for each batch: films of any size then get the same changes but for the grain.
+            # A generator for each batch: films of any size get the same changes; grain and blur count pixels.
             draws = torch.Generator().manual_seed(place)
             levels = torch.from_numpy(val.images[start : start + BATCH_SIZE]).unsqueeze(1) / 255
             levels = augment_films(levels, STRESS, generator=draws)

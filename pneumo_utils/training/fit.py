@@ -58,22 +58,26 @@ def fit(
     """Trains a model and keeps the epoch that is best on stressed copies of the validation films.
 
     Args:
-        train, val: Films of the two splits; every choice is made on `val` and its stressed copies.
+        train, val: Films of the two splits; every choice is made on `val` and its stressed copies, as they are
+            at the model's `image_size`.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
         teacher: A network that has seen none of the films of `val`; its probability for a film's augmented
-            copy counts by `teacher_share` beside the label. Films may be larger than the model's
-            `image_size`, so that the teacher sees more of them.
+            copy counts by `teacher_share` beside the label. Those of `train` may be larger than the
+            model's `image_size`, so that the teacher sees more of them.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
         say: Takes one line an epoch.
 
     Raises:
-        ValueError: `train` or `val` is of another split, or `resume` lacks a `checkpoint_path`.
+        ValueError: `train` or `val` is of another split, `val` of another size, or `resume` lacks a
+            `checkpoint_path`.
         UsageError: Settings fit neither films nor model, or are not those of the run to go on with.
         PneumoError: Loss or weights overflow, memory ran out, or a file is in use, unreadable or unwritable.
     """
     if (train.split, val.split) != ("train", "val"):
         raise ValueError(f"fit was handed {train.split} and {val.split} films; expected train and val.")
+    if val.images.shape[1:] != (config.image_size, config.image_size):
+        raise ValueError(f"val has films of {val.images.shape[1:]}; expected squares of {config.image_size}.")
     val.require_both_classes()
     keep_freed_memory()
     accelerator = make_accelerator()
