@@ -16,7 +16,6 @@ MAX_BYTES = 100_000_000  # the largest file that is read as an image
 REFER_ALPHA = 0.05  # the error rate, in each class, that the refer band of a checkpoint is made for
 
 STRATEGIES = ("full", "two_stage", "frozen")
-SCHEDULES = ("cosine", "one_cycle")
 BALANCES = ("none", "weights", "sampling")
 PRESETS = ("grey", "percentile")  # grey levels as they are in the file, or as `data.grey_scale` maps them
 PRESET = "percentile"  # with which films are read unless a checkpoint says otherwise
@@ -102,7 +101,6 @@ class TrainConfig:
     # blocks between lie on a geometric line. From random weights all rates are the same.
     backbone_lr_factor: float = 1.0
     weight_decay: float = 0.05  # AdamW's decoupled weight decay, 0 or more
-    schedule: str = "one_cycle"  # of the learning rate: "cosine", or "one_cycle" over the run
     dropout: float = 0.3  # share of the pooled features blanked in training, 0 to below 1
     # Films are blended in pairs, and their labels with them, by a share drawn from Beta(mixup, mixup); 0
     # blends none. Zhang et al., ICLR 2018, arXiv 1710.09412.
@@ -137,13 +135,13 @@ class TrainConfig:
         expect(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
         for name in ("patience", "head_epochs", "unfreeze_epochs"):
             expect(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        for name, known in (("strategy", STRATEGIES), ("balance", BALANCES), ("schedule", SCHEDULES)):
+        for name, known in (("strategy", STRATEGIES), ("balance", BALANCES)):
             expect(getattr(self, name) in known, name, getattr(self, name), " or ".join(known))
 
     @classmethod
     def from_dict(cls, values: dict) -> "TrainConfig":
         """The inverse of `asdict`; a UsageError where a key is unknown or a value is out of range."""
-        values = {name: value for name, value in values.items() if name != "frozen_views"}  # always 1
+        values = {name: values[name] for name in values if name not in ("frozen_views", "schedule")}  # as now
         unknown = set(values) - {f.name for f in fields(cls)}
         expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})
@@ -187,10 +185,6 @@ class Folders:
     def checkpoint(self, model: str) -> Path:
         """`checkpoints/best_model_<model>.pth`, the seed project's name."""
         return self.checkpoints / f"best_model_{model}.pth"
-
-    def seed_checkpoint(self, row: str, seed: int) -> Path:
-        """One run of `python -m tools.ablation --keep`."""
-        return self.checkpoints / "seeds" / f"{row}-seed{seed}.pth"
 
     def history(self, model: str) -> Path:
         """`build/history_<model>`, without the suffix of its two files."""

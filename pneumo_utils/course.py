@@ -50,7 +50,7 @@ def run_lesson(path: Path, target: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     runner = LessonRunner(
         notebook,
-        timeout=3600,  # seconds a cell
+        timeout=None,  # a cell may train for hours
         startup_timeout=300,  # a cold disk or a busy machine starts a kernel slowly
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent), "name": path.stem}},

@@ -19,7 +19,7 @@ from pneumo_utils.models.checkpoint import load_checkpoint
 from pneumo_utils.training.recipes import RECIPES
 from tools import ablation, candidates
 from tools.ablation import ABLATION, find_row, format_summary, gather_records, run_ablation
-from tools.candidates import Candidate
+from tools.candidates import Candidate, find_seed
 
 CHOICE = DataChoice("synthetic", None, "Data: SYNTHETIC phantoms.")
 FILES = ["plain-seed0.json", "plain-seed1.json", "blended-seed0.json", "blended-seed1.json"]
@@ -93,7 +93,7 @@ def test_each_row_and_seed_leaves_one_file_and_one_checkpoint(finished):
 @pytest.mark.long
 def test_a_run_holds_the_figures_of_its_checkpoint(finished, films):
     record = json.loads((finished.build / "ablation" / "blended-seed1.json").read_text(encoding="utf-8"))
-    checkpoint = load_checkpoint(finished.seed_checkpoint("blended", 1))
+    checkpoint = load_checkpoint(find_seed(finished, "blended", 1))
     assert (record["row"], record["seed"], record["data"]) == ("blended", 1, "synthetic")
     assert record["config"]["mixup"] == 0.4 and record["config"]["seed"] == 1
     assert record["val"] == checkpoint.val_metrics and record["chosen_on"] == "val"
@@ -199,7 +199,7 @@ def test_the_command_leaves_runs_checkpoints_and_the_table_and_repeats_nothing(
     assert load_records(folders.stored_ablation) == records and len(records) == 4
     assert table == format_summary(summarise(records)) + "\n"
     for record in records:
-        kept = load_checkpoint(folders.seed_checkpoint(record["row"], record["seed"]))
+        kept = load_checkpoint(find_seed(folders, record["row"], record["seed"]))
         assert kept.val_metrics == record["val"] and kept.config.seed == record["seed"]
     assert ablation.main(["--rows", "blended", "plain", "--seeds", "1", "0", "--data", "synthetic"]) == 0
     said = capsys.readouterr()

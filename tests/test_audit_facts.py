@@ -4,10 +4,11 @@ import io
 
 import numpy as np
 import pytest
+import tifffile
 from audit_films import make_blobs, write
 from dicom_files import make_dataset
 from dicom_files import write as write_dicom
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 from scipy.ndimage import gaussian_filter
 
 from pneumo_utils.audit.facts import find_marks, measure_borders, measure_picture, read_facts
@@ -28,15 +29,6 @@ def test_the_sorted_table_is_the_same_with_one_thread_and_with_many(tmp_path):
     one, many = (read_facts(tmp_path, num_threads=count).films for count in (1, 4))
     assert one["name"].tolist() == sorted(f"NORMAL/{seed}.png" for seed in range(12))
     assert one["pixel_hash"].tolist() == many["pixel_hash"].tolist()
-
-
-def test_a_part_of_the_films_keeps_the_share_of_the_classes(tmp_path):
-    for seed in range(12):
-        write(tmp_path, f"{'NORMAL' if seed < 3 else 'PNEUMONIA'}/{seed}.png", seed)
-    labels = read_facts(tmp_path, max_films=8).films["label"]
-    assert (
-        labels.tolist() == [0] * 2 + [1] * 6
-    )  # a quarter and three quarters of 8, in the order of the table
 
 
 # --- facts of a file --------------------------------------------------------------------------------------
@@ -66,6 +58,17 @@ def test_a_dicom_film_is_a_row_like_any_other(tmp_path):
 def test_the_mode_is_the_files_own(mode):
     picture = Image.fromarray(make_blobs(0)).convert(mode)
     assert measure_picture(encode(picture, "PNG"))["mode"] == mode
+
+
+def test_a_film_that_is_read_without_pillow_is_measured_all_the_same():
+    levels = make_blobs(0).astype(np.float64)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, levels)
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(stream.getvalue()))
+    found = measure_picture(stream.getvalue())
+    assert (found["height"], found["width"]) == levels.shape and np.isnan(found["jpeg_quality"])
+    assert not found["is_progressive"]
 
 
 @pytest.mark.parametrize("quality", [25, 50, 60, 75, 90, 95, 100])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pneumo_utils.errors import PneumoError
-from pneumo_utils.models.backbone import FinetunedBackbone
+from pneumo_utils.errors import PneumoError, UsageError
+from pneumo_utils.models.backbone import FinetunedBackbone, TimmFinetune
 from pneumo_utils.models.registry import build_model
 
 NAMES = ("resnet_finetune", "efficientnet_lite0_finetune", "timm_resnet10t")
@@ -98,6 +98,11 @@ def test_tensors_of_another_network_are_refused(colour, change):
         PneumoError, match=r"do not fit SmallNet .*stages\..*the weights of the small network"
     ):
         SmallFinetune().use_imagenet_state(state)
+
+
+def test_a_transformer_whose_tokens_no_block_holds_is_refused():
+    with pytest.raises(UsageError, match="timm's vit_tiny_patch16_224 has weights outside of its blocks"):
+        TimmFinetune("vit_tiny_patch16_224", dropout=0.0)
 
 
 def test_without_a_file_the_weights_are_fetched(colour):

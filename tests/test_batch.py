@@ -207,7 +207,11 @@ def test_answers_of_another_model_or_threshold_are_refused(tmp_path, other):
         list_left(path, "a", **other)
 
 
-@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x00\xff\xfe", b"just text"])
+OPENED = b'"' + b"x" * 131_073  # by a quotation mark: a cell larger than Python's csv reads
+HEADER = format_answers([]).encode()
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,2\n", b"\x00\xff\xfe", b"just text", HEADER + OPENED + b"\n"])
 def test_other_files_are_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "mine.csv"
     path.write_bytes(content)

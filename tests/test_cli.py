@@ -200,6 +200,7 @@ BAD_REQUESTS = [
     ("eval --model cnn_baseline --image-size 64", 1, "holds image size 32"),
     ("eval --model cnn_baseline --checkpoint_path nowhere.pth", 1, "nowhere.pth"),
     ("eval --model resnet_finetune", 1, "no trained resnet_finetune comes with the package"),
+    ("eval --model cnn_baseline --shipped --checkpoint_path c.pth", 2, "expected one of them"),
     ("eval --model resnet_finetune --shipped", 2, "No trained resnet_finetune comes with the package"),
     ("inference --model resnet_finetune --shipped --image_path x.png", 2, "No trained resnet_finetune"),
     ("inference --model cnn_baseline --image_path nowhere.png", 1, "nowhere.png"),

@@ -80,7 +80,8 @@ def test_the_rows_are_those_of_the_local_engine_and_actors_load_no_torch(cluster
     assert [answer.status for answer in expected].count("rejected") >= 4 and len(expected) == 41
     assert len({answer.probability for answer in expected}) > 30
     # Three tasks of one batch each for two actors: one of them answers two at least.
-    got = list(predict_files_on_ray(predictor, paths, films_per_task=BATCH_SIZE))
+    monkeypatch.setattr(ray_engine, "FILMS_PER_TASK", BATCH_SIZE)
+    got = list(predict_files_on_ray(predictor, paths))
     assert drop_times(got) == expected
     assert all(answer.time_s > 0 for answer in got) and FILMS_PER_TASK % BATCH_SIZE == 0
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import list_kept
+from conftest import list_kept, make_checkpoint
 
 from pneumo_utils import cli
 from pneumo_utils.config import TrainConfig
@@ -29,7 +29,7 @@ CNN = TrainConfig(model="cnn_baseline", image_size=32, num_epochs=3, batch_size=
 RESNET = replace(CNN, model="resnet_finetune", num_epochs=2, batch_size=48, unfreeze_epochs=1)
 CONFIGS = {
     "plain": CNN,
-    "every generator": replace(CNN, mixup=0.4, balance="sampling", schedule="cosine"),
+    "every generator": replace(CNN, mixup=0.4, balance="sampling"),
     "two_stage": replace(RESNET, pretrained=False, strategy="two_stage"),
     "frozen": replace(RESNET, pretrained=False, strategy="frozen"),
 }
@@ -128,6 +128,16 @@ def test_resuming_needs_no_imagenet_weights_again(phantoms, path, monkeypatch):
     result, said = resume(RESNET, phantoms, path)
     assert said[0] == "Training goes on after epoch 1." and result.checkpoint.pretrained
     assert [record.stage for record in result.history] == ["all", "all"]
+
+
+def test_a_run_that_has_ended_is_told_by_its_teacher_and_by_a_wish_for_random_weights(phantoms, path):
+    config = replace(RESNET, num_epochs=1, pretrained=False, backbone_lr_factor=0.1)
+    settings = {"val": phantoms[1], "teacher": make_checkpoint(), "checkpoint_path": path}
+    ended = fit(config, phantoms[0], **settings, say=lambda text: None).checkpoint
+    assert ended.config.backbone_lr_factor == 1.0  # no block starts from photographs
+    assert safe_point.load_ended(path, config, phantoms[0], teacher=settings["teacher"]) is not None
+    with pytest.raises(UsageError, match=r"another run \(teacher cnn_baseline \w+ there,  here\)"):
+        safe_point.load_ended(path, config, phantoms[0])
 
 
 @pytest.mark.long

@@ -15,7 +15,7 @@ from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.models.checkpoint import load_checkpoint, save_checkpoint
 from pneumo_utils.training.thresholds import calibrate
 from tools import candidates
-from tools.candidates import CANDIDATES, Candidate, format_ranking
+from tools.candidates import CANDIDATES, Candidate, find_seed, format_ranking
 from tools.second_judge import CHANGES, MOVES, SIDE, change_films, choose_left_out, judge, measure_moves
 
 FILMS = make_phantoms(8, image_size=SIDE, split="test")
@@ -106,13 +106,19 @@ def test_candidates_are_trained_judged_and_never_shown_a_test_film(ranked):
         for left_out in (False, True):
             candidates.run(row, 0, folders=folders, left_out=left_out, **QUIET)
     assert set(asked) == {"train", "val"}
-    records = candidates.gather(folders)
+    runs, rows = folders.build / "candidates", candidates.CANDIDATES
+    records = candidates.gather(runs, folders.root / "none.json", rows)
     assert [(r["row"], r["left_out"]) for r in records] == [
         ("plain", False), ("plain", True), ("taught", False), ("taught", True),
     ]  # fmt: skip
     assert records[0]["taught_by"] == "" and records[2]["taught_by"].startswith("cnn_baseline ")
     assert set(records[0]["second_judge"]) == set(CHANGES) and "left_out_auroc" in records[1]
     assert len(format_ranking(records).splitlines()) == 4
+    # A stored table keeps what the folder lacks, gets what is newer there, and loses rows that are gone.
+    old = [{**records[0], "time_s": -1}, {**records[0], "seed": 7}, {**records[0], "row": "gone"}]
+    candidates.write_json({"runs": old}, folders.root / "table.json")
+    merged = candidates.gather(runs, folders.root / "table.json", rows)
+    assert [r["seed"] for r in merged] == [0, 7, 0, 0, 0] and merged[0] == records[0]
 
 
 def test_a_run_that_has_ended_is_not_trained_again_and_one_of_other_settings_is(ranked, monkeypatch):
@@ -136,9 +142,9 @@ def test_a_teachers_larger_films_are_loaded_and_the_student_keeps_its_size(ranke
     val = candidates.load_split(CHOICE, "val", image_size=32, preset=student.transform.name)
     settled = calibrate(student, val, make_stress_films(val))
     assert (settled.val_metrics, settled.threshold) == (student.val_metrics, student.threshold)
-    path = folders.seed_checkpoint("plain", 0)
+    path = find_seed(folders, "plain", 0)
     save_checkpoint(replace(load_checkpoint(path), temperature=9.0), path)
-    assert load_checkpoint(folders.seed_checkpoint("taught", 0)).taught_by == student.taught_by
+    assert load_checkpoint(find_seed(folders, "taught", 0)).taught_by == student.taught_by
 
 
 def test_the_stored_ranking_is_of_candidates_that_are_there():

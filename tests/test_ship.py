@@ -25,12 +25,14 @@ from pneumo_utils.models.predict import predict_logits
 from pneumo_utils.models.shipped import list_shipped, load_card, load_shipped
 from pneumo_utils.training.thresholds import calibrate
 from tools import ship as shipping
+from tools.candidates import find_seed
 from tools.ship import (
     KNOWN_FAILURES,
     combine,
     describe_band,
     describe_calibration,
     describe_card,
+    describe_sizes,
     judge_band,
     judge_calibration,
     round_to_half,
@@ -192,6 +194,11 @@ def test_the_card_says_where_the_model_comes_from(ship_to, tmp_path):
     assert one["known_failures"] == list(KNOWN_FAILURES)
 
 
+def test_the_sizes_of_files_are_width_by_height_and_a_range_where_they_differ():
+    assert describe_sizes(np.array([[40, 50], [40, 50]])) == "50 x 40"
+    assert describe_sizes(np.array([[40, 50], [30, 60]])) == "50 x 30 to 60 x 40"
+
+
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_the_page_shows_the_cards_figures(ship_to, tmp_path, ensemble):
     page = ship_to(tmp_path, ensemble=ensemble).read_text(encoding="utf-8")
@@ -219,7 +226,8 @@ def test_the_page_says_what_the_model_is_for_and_where_it_fails(ship_to, tmp_pat
     assert page.startswith("# cnn_baseline\n\n**For teaching, not for diagnosis.**")
     failures = page.split("## Known failures")[1]
     assert failures.strip().splitlines() == [f"- {failure}" for failure in KNOWN_FAILURES]
-    assert "Trained on: synthetic, fingerprint `ab`" in page and "from random weights" in page
+    assert "Trained on: synthetic, in files of unknown pixels, fingerprint `ab`" in page
+    assert "from random weights" in page
     assert "seeds 6 (the best of [5, 6, 7] on stressed validation films)" in page
 
 
@@ -236,6 +244,7 @@ def test_the_band_is_written_as_the_probabilities_that_go_to_a_person():
     text = describe_band((0.6, 0.7), 0.5, judged)
     assert "between 0.300 and 0.600 should go" in text and "No answer" not in text
     assert "12.5% of the films lie in it, and 25.0% of the NORMAL and 0.0% of the PNEUMONIA films" in text
+    assert text.endswith("on the wrong side, more than was asked for.")  # 5 % were
 
 
 def test_a_band_that_ends_at_the_threshold_refers_no_answer_of_one_class():
@@ -266,7 +275,7 @@ def test_the_calibration_slope_is_that_of_the_logits():
 def test_probabilities_are_praised_only_where_both_splits_bear_it_out(val, test, is_good):
     fit = {"mean_probability": 0.625, "share": 0.75, "slope": 1.5}
     text = describe_calibration(val, test, {"val": fit, "test": fit})
-    assert f"{val:.3f} on validation, {test:.3f} on test" in text
+    assert f"{val:.4f} on validation, {test:.4f} on test" in text
     assert "films of validation 0.75 are PNEUMONIA, where the mean probability is 0.62; the" in text
     assert "the calibration slope is 1.50" in text
     assert ("may be taken at their word" in text) is is_good
@@ -285,7 +294,7 @@ def test_an_undefined_figure_is_said_to_be_undefined(ship_to, tmp_path):
 def seeds(folders):
     """The checkpoints of two seeds, where `make seeds` keeps them."""
     for checkpoint in make_seeds(0.7, 0.9):
-        save_checkpoint(checkpoint, folders.seed_checkpoint(MODEL, checkpoint.config.seed))
+        save_checkpoint(checkpoint, find_seed(folders, MODEL, checkpoint.config.seed))
     return folders
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import make_folder
 
+from pneumo_utils import cli
 from pneumo_utils.config import FAST_MAX_FILMS
 from pneumo_utils.data import sources
-from pneumo_utils.data.sources import choose_data, load_split
+from pneumo_utils.data.sources import choose_data, list_training_films, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 
 
@@ -118,6 +119,16 @@ def test_pneumoniamnist_becomes_the_same_table(folders):
     assert load_split(choice, "val", image_size=32, folders=folders).images.shape == (10, 32, 32)
 
 
+@pytest.mark.parametrize(("split", "is_warned"), [("val", True), ("test", False)])
+def test_a_model_of_the_whole_set_is_judged_on_the_small_one_with_a_word_of_caution(
+    folders, capsys, split, is_warned
+):
+    put_pneumoniamnist(folders.data / "medmnist", size=128)
+    words = f"eval --model cnn_baseline --shipped --data pneumoniamnist --split {split}"
+    assert cli.main(words.split()) == 0
+    assert ("may have learnt from these" in capsys.readouterr().err) is is_warned
+
+
 def test_a_torn_pneumoniamnist_is_named(folders):
     put_pneumoniamnist(folders.data / "medmnist")
     path = folders.data / "medmnist" / "pneumoniamnist_64.npz"
@@ -134,6 +145,16 @@ def test_train_and_validation_come_from_the_official_train_split(folders, film_f
     assert (len(train) + len(val), len(test)) == (24, 8)
     assert not set(train.patients) & set(val.patients)
     assert (train.split, val.split, test.split) == ("train", "val", "test")
+
+
+def test_a_damaged_film_moves_no_other_one_across(folders, film_folder):
+    choice = choose_data(str(film_folder), folders=folders)
+    _, before = list_training_films(film_folder)
+    path = next(film.path for film in list_training_films(film_folder)[0] if film.patient not in before)
+    path.write_bytes(path.read_bytes()[:300])
+    sides = {s: load_split(choice, s, image_size=32, folders=folders) for s in ("train", "val")}
+    assert sides["train"].skipped == (path.name,)
+    assert set(sides["val"].patients) == before and not set(sides["train"].patients) & before
 
 
 def test_films_are_decoded_once(folders, film_folder, monkeypatch):

@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,9 +15,9 @@ from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import PneumoError, UsageError
 from pneumo_utils.evaluation.evaluate import evaluate
 from pneumo_utils.evaluation.results import Summary, build_markdown_table, describe_start, summarise
-from pneumo_utils.models.registry import build_model, count_parameters
+from pneumo_utils.models.registry import build_model
 from pneumo_utils.training.recipes import RECIPES
-from tools.candidates import CANDIDATES, Candidate, train, write_json
+from tools.candidates import CANDIDATES, Candidate, gather, train, write_json
 
 _OLD = {"augmentation": Augmentation(), "balance": "weights"}
 _SMALL_CNN = replace(RECIPES["cnn_baseline"], image_size=64, num_epochs=8, **_OLD)
@@ -114,7 +115,7 @@ def _run(row: str, candidate: Candidate, config: TrainConfig, *, choice: DataCho
         "data": choice.source,
         "config": asdict(config),
         "chosen_on": "val",
-        "num_parameters": count_parameters(build_model(config.model)),
+        "num_parameters": sum(values.numel() for values in build_model(config.model).parameters()),
         "pretrained": checkpoint.pretrained,
         "taught_by": checkpoint.taught_by,
         "strategy": checkpoint.config.strategy,
@@ -128,20 +129,20 @@ def _is_done(path: Path, config: TrainConfig, choice: DataChoice) -> bool:
     if not path.is_file():
         return False
     record = json.loads(path.read_text(encoding="utf-8"))
-    return TrainConfig.from_dict(record["config"]) == config and record["data"] == choice.source
+    with suppress(UsageError):  # of settings that are no more
+        return TrainConfig.from_dict(record["config"]) == config and record["data"] == choice.source
+    return False
 
 
 def gather_records(folder: Path, path: Path) -> list[dict]:
-    """Puts the runs of a folder into one file, in the order of the recipes and rows.
+    """Puts the runs of a folder into one file, beside those it holds, in the order of the recipes and rows.
 
     Raises:
-        PneumoError: The folder has no runs.
+        PneumoError: There are no runs.
     """
-    records = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+    records = gather(folder, path, CANDIDATES | ABLATION)
     if not records:
         raise PneumoError(f"{folder} has no runs yet. Run `make ablation`.")
-    order = list(CANDIDATES | ABLATION)
-    records.sort(key=lambda record: (order.index(record["row"]), record["seed"]))
     write_json({"runs": records}, path)
     return records
 

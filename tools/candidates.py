@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,13 +23,13 @@ from pneumo_utils.data.sources import DataChoice, choose_data, load_split
 from pneumo_utils.errors import UsageError
 from pneumo_utils.evaluation.evaluate import make_predict
 from pneumo_utils.evaluation.metrics import compute_metrics
-from pneumo_utils.evaluation.results import build_markdown_table
+from pneumo_utils.evaluation.results import build_markdown_table, load_records
 from pneumo_utils.evaluation.saliency import compute_coverage
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.runtime import write_atomically
 from pneumo_utils.training.fit import fit
 from pneumo_utils.training.recipes import RECIPES, TEACHER
-from pneumo_utils.training.resume import describe_teacher, load_ended
+from pneumo_utils.training.resume import load_ended
 from tools.second_judge import SIDE, choose_left_out, judge, measure_moves
 
 
@@ -61,6 +62,11 @@ CANDIDATES: dict[str, Candidate] = {
 """The recipes, and what was tried in their place."""
 
 
+def find_seed(folders: Folders, row: str, seed: int) -> Path:
+    """The checkpoint of one run, `checkpoints/seeds/<row>-seed<seed>.pth`."""
+    return folders.checkpoints / "seeds" / f"{row}-seed{seed}.pth"
+
+
 def train(
     candidate: Candidate,
     row: str,
@@ -73,18 +79,17 @@ def train(
 ) -> Checkpoint:
     """The checkpoint of a run, trained, or gone on with, unless it has ended; errors as from `fit`."""
     suffix = LEFT_OUT if left_out else ""
-    config, path = shorten(replace(candidate.config, seed=seed)), folders.seed_checkpoint(row + suffix, seed)
+    config, path = shorten(replace(candidate.config, seed=seed)), find_seed(folders, row + suffix, seed)
     teacher, sizes = None, {"train": config.image_size, "val": config.image_size}
     if candidate.teacher:
-        teacher = load_checkpoint(folders.seed_checkpoint(candidate.teacher + suffix, 0))
+        teacher = load_checkpoint(find_seed(folders, candidate.teacher + suffix, 0))
         sizes["train"] = max(config.image_size, teacher.transform.image_size)
     reading = {"preset": candidate.preset}
     films, val = (load_split(choice, split, image_size=size, **reading) for split, size in sizes.items())
     if left_out:
         films = films.select(~find_left_out(choice))
     with suppress(UsageError):  # what lies there is of an older recipe, of other films or another teacher
-        ended = load_ended(path, config, films)
-        if ended is not None and ended.taught_by == describe_teacher(teacher):
+        if ended := load_ended(path, config, films, teacher=teacher):
             return ended
     files = {"checkpoint_path": path, "resume": True}
     return fit(config, films, val=val, teacher=teacher, **files, say=say).checkpoint
@@ -140,12 +145,17 @@ def write_json(content, path: Path) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def gather(folders: Folders) -> list[dict]:
-    """The records of all runs, in the order of `CANDIDATES`, seed after seed."""
-    paths = sorted((folders.build / "candidates").glob("*.json"))
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    order = list(CANDIDATES)
-    return sorted(records, key=lambda r: (order.index(r["row"]), r["left_out"], r["seed"]))
+def gather(folder: Path, stored: Path, rows: Iterable[str]) -> list[dict]:
+    """The records of all runs of the rows, in their order, seed after seed.
+
+    Those of the folder, a file each, come before those of a table that was stored, {"runs": [...]}.
+    """
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+    table = load_records(stored) if stored.is_file() else []
+    order = {row: place for place, row in enumerate(rows)}
+    known = [record for record in [*table, *files] if record["row"] in order]
+    keys = [(order[r["row"]], r.get("left_out", False), r["seed"]) for r in known]
+    return [record for _, record in sorted(dict(zip(keys, known, strict=True)).items())]
 
 
 HEAD = ("row", "seeds", "val AUROC", "stress AUROC", "second judge", "left-out group", "val ECE", "threshold")
@@ -197,9 +207,10 @@ def _rank(arguments) -> None:
         for row in arguments.rows:
             cli.say(f"{row}, seed {seed}")
             run(row, seed, choice=choice, folders=folders, left_out=arguments.left_out, say=cli.say)
-    records = gather(folders)
+    stored = folders.root / "results" / "candidates.json"
+    records = gather(folders.build / "candidates", stored, CANDIDATES)
     if arguments.store:
-        write_json({"runs": records}, folders.root / "results" / "candidates.json")
+        write_json({"runs": records}, stored)
     print(format_ranking(records))
 
 

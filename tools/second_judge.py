@@ -1,7 +1,8 @@
-"""The second judge of a recipe: validation films under changes that the training never draws.
+"""The second judge of a recipe: validation films under changes other or stronger than those of training.
 
 Stress validation is nearly the training's own augmentation, so what is trained with it wins by construction.
-These changes are others, from fixed seeds, the same for every recipe, made at 224 px before a film is read.
+These changes are other ones, from fixed seeds, the same for every recipe, made at 224 px before a film is
+read; a frame is undone where the reader cuts frames off.
 """
 
 from collections.abc import Callable

@@ -20,9 +20,7 @@ FILMS_PER_TASK = 4 * BATCH_SIZE  # whole batches, of the same films as in `predi
 RAY_HINT = 'Install it with `pip install "pneumo-utils[ray]"`.'
 
 
-def predict_files_on_ray(
-    predictor: Predictor, paths: Iterable[Path], *, films_per_task: int = FILMS_PER_TASK
-) -> Iterator[Prediction]:
+def predict_files_on_ray(predictor: Predictor, paths: Iterable[Path]) -> Iterator[Prediction]:
     """The answers of `predict_files`, computed by the actors of a Ray cluster.
 
     It uses the Ray that runs in this process, else the cluster that `RAY_ADDRESS` names, else one that it
@@ -34,7 +32,7 @@ def predict_files_on_ray(
     except ImportError as error:
         raise UsageError(f"The engine ray needs Ray Data, which is not installed. {RAY_HINT}") from error
     paths = list(paths)
-    tasks = [paths[start : start + films_per_task] for start in range(0, len(paths), films_per_task)]
+    tasks = [paths[start : start + FILMS_PER_TASK] for start in range(0, len(paths), FILMS_PER_TASK)]
     return _answer_tasks(ray, predictor, tasks) if tasks else iter(())
 
 

@@ -10,10 +10,8 @@ import numpy as np
 import traitlets
 
 from pneumo_utils.config import CLASS_NAMES, DEFAULT_MODEL, MAX_BYTES, Folders
-from pneumo_utils.data.folders import list_films
 from pneumo_utils.data.images import IMAGE_SUFFIXES
-from pneumo_utils.data.sources import DataChoice
-from pneumo_utils.data.splits import choose_validation
+from pneumo_utils.data.sources import DataChoice, list_training_films
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint
 from pneumo_utils.models.registry import MODELS
@@ -165,11 +163,9 @@ def list_samples(choice: DataChoice, *, num_each: int = 2) -> dict[str, object]:
             for label, name in enumerate(CLASS_NAMES)
             for place, index in enumerate(np.flatnonzero(films.labels == label)[:num_each])
         }
-    listed = list_films(choice.folder, "train")
-    columns = zip(*((film.path.name, film.label, film.patient) for film in listed), strict=True)
-    _, val_index = choose_validation(*map(np.array, columns))  # as the lessons cut them
+    films, patients = list_training_films(choice.folder)
     return {
         f"{film.path.name} ({name} in the data set)": film.path
         for label, name in enumerate(CLASS_NAMES)
-        for film in [listed[index] for index in val_index if listed[index].label == label][:num_each]
+        for film in [f for f in films if f.label == label and f.patient in patients][:num_each]
     }

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from pneumo_utils.config import CLASS_NAMES
 from pneumo_utils.data.folders import FilmFile, list_folder
 from pneumo_utils.data.images import is_dicom, load_image, read_bytes
-from pneumo_utils.data.splits import choose_films
 from pneumo_utils.errors import ImageError
 
 BORDERS = ("border_top", "border_left", "border_bottom", "border_right")
@@ -51,13 +50,12 @@ class AuditTable:
         return self.films[self.films["damage"] == ""].reset_index(drop=True).infer_objects()
 
 
-def read_facts(folder: Path, *, max_films: int | None = None, num_threads: int | None = None) -> AuditTable:
-    """Reads all films of a folder, or about `max_films` drawn from it; raises as `list_folder`."""
+def read_facts(folder: Path, *, num_threads: int | None = None) -> AuditTable:
+    """Reads all films of a folder; raises as `list_folder`."""
     listing = list_folder(folder)
-    chosen = choose_films(np.array([file.label for file in listing.films]), max_films)
     with ThreadPoolExecutor(num_threads) as pool:
-        rows = pool.map(_read_film, [listing.films[index] for index in chosen])
-        rows = list(tqdm(rows, total=len(chosen), desc="reading films", leave=False))
+        rows = pool.map(_read_film, listing.films)
+        rows = list(tqdm(rows, total=len(listing.films), desc="reading films", leave=False))
     return AuditTable(Path(folder), pd.DataFrame(rows, columns=list(COLUMNS)), listing.strays)
 
 
@@ -108,7 +106,10 @@ def measure_picture(data: bytes) -> dict:
 def _read_header(data: bytes) -> dict:
     if is_dicom(data):
         return {"mode": "DICOM", "format": "DICOM", "jpeg_quality": np.nan, "is_progressive": False}
-    header = Image.open(io.BytesIO(data))
+    try:
+        header = Image.open(io.BytesIO(data))
+    except (OSError, ValueError, SyntaxError):  # of a kind that is read without Pillow
+        header = Image.Image()
     return {
         "mode": header.mode,
         "format": header.format,

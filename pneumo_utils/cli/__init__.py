@@ -156,6 +156,8 @@ def load_model(arguments: argparse.Namespace):
 
     named, image_size = arguments.checkpoint_path, getattr(arguments, "image_size", None)
     name = arguments.model or DEFAULT_MODEL
+    if arguments.shipped and named:
+        raise UsageError("--shipped and --checkpoint_path were both given; expected one of them.")
     if arguments.shipped:
         checkpoint = load_shipped(name)
     elif named:

@@ -67,7 +67,7 @@ def _train(arguments) -> None:
         cli.say(choice.sentence)
         cli.say_skipped(train)
     path = folders.checkpoint(config.model)
-    checkpoint = load_ended(path, config, train) if arguments.resume else None
+    checkpoint = load_ended(path, config, train, teacher=teacher) if arguments.resume else None
     if checkpoint is None:
         files = {"weights_path": arguments.weights, "checkpoint_path": path}
         result = fit(config, train, val=val, teacher=teacher, **files, resume=arguments.resume, say=cli.say)

@@ -55,6 +55,8 @@ def _evaluate(arguments) -> None:
     choice = choose_data(arguments.data)
     cli.say(choice.sentence)
     split = arguments.split or ("test" if choice.source == "folder" else "val")
+    if split != "test" and {checkpoint.source, choice.source} == {"chestxray2017", "pneumoniamnist"}:
+        cli.say("Both sets hold the same films, cut in other ways: the model may have learnt from these.")
     dataset = load_split(choice, split, **checkpoint.transform.reading)
     cli.say_skipped(dataset)
     row, predictions = evaluate(checkpoint, dataset)

@@ -29,9 +29,9 @@ def cut_frame(grey: np.ndarray) -> np.ndarray:
 
 
 def _cut_frame(grey: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """What `cut_frame` gives, and what `_find_ends` finds in it."""
     film, ends = grey, _find_ends(grey)
-    for turn in range(4):  # rows, columns, and both again: they look flat once lines of another level are gone
+    # Rows, columns, and both again: they may look flat once lines of another level are gone.
+    for turn in range(4):
         if turn == 2 and film.shape == grey.shape:
             break
         low, high = ends

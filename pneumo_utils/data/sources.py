@@ -27,7 +27,7 @@ from pneumo_utils.config import (
 from pneumo_utils.data.dataset import XrayDataset, load_cached, make_films, take_films
 from pneumo_utils.data.folders import FilmFile, find_root, list_films, list_folder
 from pneumo_utils.data.images import READ_VERSION, load_film, load_image
-from pneumo_utils.data.splits import choose_films, choose_validation, make_validation_split
+from pneumo_utils.data.splits import choose_films, choose_patients, make_validation_split
 from pneumo_utils.data.synthetic import make_phantoms
 from pneumo_utils.errors import ImageError, PneumoError, UsageError, first_line
 
@@ -119,13 +119,20 @@ def load_split(
 
 
 def _load_chestxray2017(folder, split, folders, **settings) -> XrayDataset:
-    official = "test" if split == "test" else "train"
-    settings["split"] = official
-    films = list_films(folder, official)
-    if official == "train":  # validation last: both parts of films that are mapped from a file are then views
-        columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
-        films = [films[index] for index in np.concatenate(choose_validation(*map(np.array, columns)))]
-    return _cut(_read_once(films, f"chestxray2017-{official}", folders, **settings), split)
+    if split == "test":
+        return _read_once(list_films(folder, split), "chestxray2017-test", folders, split=split, **settings)
+    films, patients = list_training_films(folder)
+    # Validation last: both parts of films that are mapped from a file are then views.
+    films.sort(key=lambda film: (film.patient in patients, film.path.name))
+    read = _read_once(films, "chestxray2017-train", folders, split="train", **settings)
+    return make_validation_split(read, patients)[split == "val"]
+
+
+def list_training_films(folder: Path) -> tuple[list[FilmFile], set[str]]:
+    """The films of a folder's train split, and the patients among them whose films are for validation."""
+    films = list_films(folder, "train")
+    columns = zip(*((film.path.name, film.label, film.patient) for film in films), strict=True)
+    return films, choose_patients(*map(np.array, columns))
 
 
 def _load_folder(folder, split, folders, **settings) -> XrayDataset:
@@ -211,14 +218,8 @@ def _load_synthetic(folder, split, folders, *, image_size, preset, max_films) ->
     num_films = min(NUM_PHANTOMS[official], max_films or NUM_PHANTOMS[official])
     films = make_phantoms(num_films, image_size=image_size, split=official)
     images = np.stack([load_image(film, image_size=image_size, preset=preset) for film in films.images])
-    return _cut(replace(films, images=images, preset=preset), split)
-
-
-def _cut(official: XrayDataset, split: str) -> XrayDataset:
-    if split == "test":
-        return official
-    train, val = make_validation_split(official)
-    return train if split == "train" else val
+    films = replace(films, images=images, preset=preset)
+    return films if split == "test" else make_validation_split(films)[split == "val"]
 
 
 def is_reachable() -> bool:

@@ -1,6 +1,6 @@
 """Validation films, cut from the official train split without separating a patient's films."""
 
-from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -10,37 +10,46 @@ from pneumo_utils.errors import PneumoError
 
 NUM_FOLDS = 7  # one of them is for validation
 SPLIT_SEED = 0
+OF_CHESTXRAY2017 = Path(__file__).parent / "validation_patients.txt"  # of a copy with 5,216 training films
 
 
-def make_validation_split(dataset: XrayDataset) -> tuple[XrayDataset, XrayDataset]:
-    """The train and the validation part of a train split, grouped by patient and stratified by label.
+def make_validation_split(
+    dataset: XrayDataset, patients: set[str] | None = None
+) -> tuple[XrayDataset, XrayDataset]:
+    """The train and the validation part of a train split, both sorted by name.
 
-    Films are sorted by name and the seed is fixed: every model of every run is judged on the same films,
-    however a disk lists them. Too few patients are a PneumoError.
+    `patients` are those for validation; None takes what `choose_patients` says, with its errors.
     """
     dataset.require_both_classes()
-    train_index, val_index = choose_validation(dataset.names, dataset.labels, dataset.patients)
-    train, val = dataset.select(train_index), dataset.select(val_index, split="val")
+    if patients is None:
+        patients = choose_patients(dataset.names, dataset.labels, dataset.patients)
+    order = np.argsort(dataset.names, kind="stable")
+    is_val = np.isin(dataset.patients[order], list(patients))
+    train, val = dataset.select(order[~is_val]), dataset.select(order[is_val], split="val")
     return train.require_both_classes(), val.require_both_classes()
 
 
-def choose_validation(names: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> tuple:
-    """Indices, int64, of the films that `make_validation_split` takes for training and for validation."""
+def choose_patients(names: np.ndarray, labels: np.ndarray, patients: np.ndarray) -> set[str]:
+    """The patients for validation, of films of a train split in any order: columns (N,), N the films.
+
+    Those of ChestXRay2017 are written down, so that a film which is absent, damaged or added moves no other
+    film across. Of other films one in seven is taken, grouped by patient and stratified by label, from a
+    fixed seed: every model is judged on the same films. Too few patients are a PneumoError.
+    """
+    known = set(OF_CHESTXRAY2017.read_text(encoding="utf-8").split())
+    if 2 * len(known.intersection(patients)) > len(known):
+        return known
     order = np.argsort(names, kind="stable")
-    columns = (tuple(column[order].tolist()) for column in (labels, patients))
-    return tuple(order[index] for index in _split_once(*columns))
-
-
-@lru_cache(maxsize=4)  # each split at each image size asks again
-def _split_once(labels: tuple, patients: tuple) -> tuple[np.ndarray, np.ndarray]:
+    columns = labels[order], patients[order]
     folds = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=SPLIT_SEED)
     try:
-        return next(folds.split(labels, labels, patients))
+        _, val_index = next(folds.split(columns[0], *columns))
     except ValueError as error:
         raise PneumoError(
             f"{len(labels)} films of {len(set(patients))} patients cannot be split into train and "
             f"validation ({error}); expected at least {NUM_FOLDS} patients of each class. Add films."
         ) from error
+    return set(columns[1][val_index])
 
 
 def choose_films(labels: np.ndarray, max_films: int | None) -> np.ndarray:

@@ -127,6 +127,8 @@ class TimmFinetune(FinetunedBackbone):
         if not timm.is_model(name):
             raise UsageError(f"timm has no network called {name!r}; expected one of timm.list_models().")
         backbone = timm.create_model(name, in_chans=1, num_classes=0, pretrained=False)
+        if list(backbone.parameters(recurse=False)):  # tokens and places of a transformer
+            raise UsageError(f"timm's {name} has weights outside of its blocks; expected one without.")
         super().__init__(backbone, getattr(backbone, "head_hidden_size", backbone.num_features), dropout)
         self.timm_name = name
 

@@ -34,11 +34,6 @@ def require_model(name: str) -> None:
     expect(name in MODELS or name.startswith(TIMM_PREFIX), "The model", repr(name), expected)
 
 
-def count_parameters(model: nn.Module) -> int:
-    """How many numbers the model learns, frozen ones included."""
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
 class Ensemble(nn.Module):
     """The mean logit of two or more networks that differ in their seed; one temperature calibrates it.
 

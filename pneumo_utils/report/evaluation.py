@@ -82,7 +82,7 @@ def draw_curves(models: dict[str, Predictions], *, thresholds: dict[str, float],
             "reliability": plots.plot_reliability(models, title="Reliability", **mark),
             "decision": plots.plot_decision_curve(models, title="Decision curve", **mark),
         }
-        if len(models) > 1:
+        if len(models) > 1 and min(np.bincount(predictions.labels)) > 1:
             pairs = compare.compare_all(models, thresholds=thresholds)
             figure = plots.plot_comparisons(pairs, title="Differences of models", **mark)
             values["comparison"] = {"figure": figure, "sentences": [pair.describe() for pair in pairs]}

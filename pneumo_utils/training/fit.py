@@ -58,12 +58,11 @@ def fit(
     """Trains a model and keeps the epoch that is best on stressed copies of the validation films.
 
     Args:
-        train, val: Films of the two splits; every choice is made on `val` and its stressed copies, as they are
-            at the model's `image_size`.
+        train, val: Films of the two splits; every choice is made on `val`, of the model's `image_size`, and
+            its stressed copies.
         weights_path: ImageNet weights of a backbone; None takes those that are published for it.
         teacher: A network that has seen none of the films of `val`; its probability for a film's augmented
-            copy counts by `teacher_share` beside the label. Those of `train` may be larger than the
-            model's `image_size`, so that the teacher sees more of them.
+            copy counts by `teacher_share` beside the label. For it the films of `train` may be larger.
         checkpoint_path: Written at each new best epoch; None keeps the checkpoint in memory only.
         resume: Go on after the last epoch of the same run, if it was cut off; a sentence says whether.
         say: Takes one line an epoch.

@@ -84,7 +84,7 @@ def trace_rates(config: TrainConfig, model: nn.Module, num_steps: int) -> np.nda
     They are float (num_steps, number of blocks + 1), one column a block from the film up, the head last.
     """
     optimizer = make_optimizer(config, model)
-    schedule, rates = make_schedule(config, optimizer, num_steps), []
+    schedule, rates = make_schedule(optimizer, num_steps), []
     for _ in range(num_steps):
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.step()  # without a gradient it moves nothing, but the schedule asks for it

@@ -109,17 +109,18 @@ def require_same_run(path: Path, found: dict, asked: dict) -> None:
         raise UsageError(f"{path.name} is of another run ({other}). Give the settings of that, or {ANEW}.")
 
 
-def load_ended(path: Path, config: TrainConfig, train: XrayDataset) -> Checkpoint | None:
+def load_ended(path: Path, config: TrainConfig, train: XrayDataset, *, teacher=None) -> Checkpoint | None:
     """The checkpoint at `path` of a run that has ended; None if there is none, or a safe point beside it.
 
-    A UsageError is raised if it is of a run with other settings or films than these.
+    A UsageError is raised if it is of a run with other settings, films or another teacher than these.
     """
     if not path.is_file() or path.with_name(path.name + SUFFIX).exists():
         return None
     checkpoint = load_checkpoint(path)
-    found = _describe_config(checkpoint.config) | {"train films": checkpoint.data_fingerprint}
-    asked = _describe_config(config) | {"train films": train.fingerprint()}
-    if config.pretrained and not found["pretrained"]:  # a wish, and ImageNet weights could not be had
+    found = {"train films": checkpoint.data_fingerprint, "teacher": checkpoint.taught_by}
+    asked = {"train films": train.fingerprint(), "teacher": describe_teacher(teacher)}
+    found, asked = found | _describe_config(checkpoint.config), asked | _describe_config(config)
+    if not found["pretrained"]:  # a wish, and ImageNet weights could not be had; all rates are then the same
         asked |= {name: found[name] for name in ("pretrained", "backbone_lr_factor")}
     require_same_run(path, found, asked)
     return checkpoint

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from accelerate.utils import broadcast, gather_object
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pneumo_utils.config import EvalTransform, TrainConfig, expect
@@ -39,13 +39,10 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay)
 
 
-def make_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, num_steps: int) -> LRScheduler:
-    """One cosine down, or one cycle up and down (Smith and Topin, Super-Convergence, arXiv 1708.07120)."""
-    if config.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, num_steps)
+def make_schedule(optimizer: torch.optim.Optimizer, num_steps: int) -> LRScheduler:
+    """One cycle up and down (Smith and Topin, Super-Convergence, arXiv 1708.07120)."""
     # Three steps more than will be taken: the last rate is above zero, and a run of one step has a cycle.
-    rates = [group["lr"] for group in optimizer.param_groups]
-    return OneCycleLR(optimizer, rates, total_steps=num_steps + 3)
+    return OneCycleLR(optimizer, [g["lr"] for g in optimizer.param_groups], total_steps=num_steps + 3)
 
 
 class Trainer:
@@ -72,7 +69,7 @@ class Trainer:
         self.bare_model: Any = model.to(self.device).to(memory_format=torch.channels_last)
         self.blocks = list_blocks(self.bare_model)
         optimizer = make_optimizer(config, self.bare_model)
-        self.schedule = make_schedule(config, optimizer, self.steps_per_epoch * config.num_epochs)
+        self.schedule = make_schedule(optimizer, self.steps_per_epoch * config.num_epochs)
         self.model, self.optimizer = accelerator.prepare(self.bare_model, optimizer)
         self.averaged = AveragedModel(self.bare_model, multi_avg_fn=self._average, use_buffers=True)
         self.frozen = self._make_frozen_features()

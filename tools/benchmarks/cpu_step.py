@@ -128,7 +128,7 @@ def profile(model: str, steps: int) -> dict:
         trainer.step(batch)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         whole = sum(_time(trainer.step, batch) for batch in list_batches(trainer, steps))
-    augmentation = sum(_time(trainer._draw_inputs, batch) for batch in list_batches(trainer, steps))
+    augmentation = sum(_time(trainer._draw_levels, batch) for batch in list_batches(trainer, steps))
     operators = sorted(profiler.key_averages(), key=lambda op: -op.self_cpu_time_total)
     total = sum(op.self_cpu_time_total for op in operators)
     shares = {op.key: round(op.self_cpu_time_total / total, 3) for op in operators[:PROFILED_OPS]}

@@ -33,11 +33,11 @@ def add_flags(parser) -> None:
 class RandomTrainer(Trainer):
     """Takes the same random batch in every step."""
 
-    def _draw_inputs(self, index: torch.Tensor) -> torch.Tensor:
-        if not hasattr(self, "random_inputs"):
+    def _draw_levels(self, index: torch.Tensor) -> torch.Tensor:
+        if not hasattr(self, "random_levels"):
             size = self.config.image_size
-            self.random_inputs = torch.randn(len(index), 1, size, size, device=self.device)
-        return self.random_inputs
+            self.random_levels = torch.rand(len(index), 1, size, size, device=self.device)
+        return self.random_levels
 
 
 def make_trainer(kind: type[Trainer], films, config) -> Trainer:
