@@ -141,8 +141,9 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict) -> "TrainConfig":
         """The inverse of `asdict`; a UsageError where a key is unknown or a value is out of range."""
-        values = {name: values[name] for name in values if name not in ("frozen_views", "schedule")}  # as now
-        unknown = set(values) - {f.name for f in fields(cls)}
+        values = {key: values[key] for key in values if key not in ("frozen_views", "schedule")}  # as now
+        known = {f.name for f in (*fields(cls), *fields(Augmentation))}
+        unknown = {*values, *values.get("augmentation", {})} - known
         expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})
 

@@ -51,7 +51,7 @@ def test_a_dicom_film_is_a_row_like_any_other(tmp_path):
     (tmp_path / "NORMAL/b").write_bytes(write_dicom(make_dataset(pixels)))
     first, second = read_facts(tmp_path).readable.to_dict("records")
     assert (second["mode"], second["format"], second["width"]) == ("DICOM", "DICOM", 210)
-    assert np.isnan(second["jpeg_quality"]) and second["look_hash"] == first["look_hash"]
+    assert np.isnan(second["jpeg_quality"]) and second["perceptual_hash"] == first["perceptual_hash"]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1"])

@@ -230,7 +230,7 @@ def test_patients_that_can_be_told_apart_do_not_raise_the_permuted_figure():
     is_test = patients % 2 == 0
     assert compute_split_shift(features, is_test, patients)["permuted"] < 0.65
     dealt = rng.permutation(60)[patients] % 2
-    assert compute_shortcut(features, dealt, np.arange(300), penalty=0.01)["auroc"] > 0.8
+    assert compute_shortcut(features, dealt, np.arange(300), c=0.01)["auroc"] > 0.8
 
 
 def test_a_split_of_few_patients_is_undefined():

@@ -60,9 +60,10 @@ def test_a_value_in_range_is_taken(setting):
     assert asdict(TrainConfig(model="cnn_baseline", **setting)).items() >= setting.items()
 
 
-def test_an_unknown_setting_in_a_dict_is_refused():
+@pytest.mark.parametrize("values", [{"colour": 1}, {"augmentation": {"colour": 1}}])
+def test_an_unknown_setting_in_a_dict_is_refused(values):
     with pytest.raises(UsageError, match="colour"):
-        TrainConfig.from_dict({"model": "cnn_baseline", "colour": 1})
+        TrainConfig.from_dict({"model": "cnn_baseline"} | values)
 
 
 OFF, ON = ("", " ", "0", "false", "No", "OFF"), ("1", "true", "Yes", "ON")

@@ -136,7 +136,7 @@ def find_near(films: pd.DataFrame) -> pd.DataFrame:
     """
     places = np.flatnonzero(~films.duplicated("pixel_hash"))
     unique = films.iloc[places]
-    hashes = np.array([int(digits, 16) for digits in unique["look_hash"]], dtype=np.uint64)
+    hashes = np.array([int(digits, 16) for digits in unique["perceptual_hash"]], dtype=np.uint64)
     details = _make_details(unique["thumbnail"].tolist())
     pairs = []
     for i, place in enumerate(places):

@@ -22,7 +22,7 @@ BORDERS = ("border_top", "border_left", "border_bottom", "border_right")
 COLUMNS = (
     *("path", "name", "split", "label", "class_name", "subtype", "patient", "series", "tells_patient"),
     *("kilobytes", "damage", "width", "height", "aspect", "mode", "format", "jpeg_quality", "is_progressive"),
-    *("mean_intensity", "std_intensity", "pixel_hash", "look_hash", "marks", *BORDERS, "thumbnail"),
+    *("mean_intensity", "std_intensity", "pixel_hash", "perceptual_hash", "marks", *BORDERS, "thumbnail"),
 )
 FILM_SIZE = 224  # pixels, of the squashed film on which marks are looked for
 THUMBNAIL_SIZE = 64
@@ -80,7 +80,7 @@ def measure_picture(data: bytes) -> dict:
         jpeg_quality: By the file's quantisation table, within 1 from 20 to 100; NaN if no JPEG.
         mean_intensity, std_intensity: Of the grey levels, 0 (black) to 255.
         pixel_hash: Equal for two files if and only if all grey levels are.
-        look_hash: Perceptual hash, 16 hexadecimal digits; few of 64 bits differ where two films look alike.
+        perceptual_hash: 16 hexadecimal digits; few of 64 bits differ where two films look alike.
         marks, border_*, thumbnail: `find_marks`, `measure_borders`, and uint8 (64, 64), squashed.
     """
     grey = load_image(data)
@@ -96,7 +96,7 @@ def measure_picture(data: bytes) -> dict:
         "mean_intensity": levels.mean[0],
         "std_intensity": levels.stddev[0],
         "pixel_hash": hashlib.blake2b(str(grey.shape).encode() + grey.tobytes(), digest_size=16).hexdigest(),
-        "look_hash": str(imagehash.phash(Image.fromarray(thumbnail))),
+        "perceptual_hash": str(imagehash.phash(Image.fromarray(thumbnail))),
         "marks": find_marks(film),
         **dict(zip(BORDERS, measure_borders(film), strict=True)),
         "thumbnail": thumbnail,

@@ -22,7 +22,7 @@ NUM_FOLDS = 5
 MIN_PATIENTS = 10  # of each class; below, a cross-validated figure is mostly chance
 NUM_DRAWS = 500
 NUM_PERMUTED = 3
-PENALTY = 0.01  # C of the regression on pixels: neighbours that all say much the same
+PIXEL_C = 0.01  # of the regression on pixels: neighbours that all say much the same
 
 
 def describe_shortcuts(films: pd.DataFrame) -> dict:
@@ -38,7 +38,7 @@ def describe_shortcuts(films: pd.DataFrame) -> dict:
     features["all of these"] = np.hstack(list(features.values()))
     scores = {name: compute_shortcut(values, labels, groups) for name, values in features.items()}
     for name, pixels in make_pixel_features(films).items():
-        scores[name] = compute_shortcut(pixels, labels, groups, penalty=PENALTY)
+        scores[name] = compute_shortcut(pixels, labels, groups, c=PIXEL_C)
     return {"split": split, "num_films": len(films), "scores": scores}
 
 
@@ -84,9 +84,9 @@ def make_pixel_features(films: pd.DataFrame, size: int = GRID_SIZE) -> dict[str,
 
 
 def compute_shortcut(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, penalty: float = 1.0, names=CLASS_NAMES
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, c: float = 1.0, names=CLASS_NAMES
 ) -> dict:
-    """How well one kind of facts, float (N, K), predicts the label; `penalty` is C of the regression.
+    """How well one kind of facts, float (N, K), predicts the label; `c` is the inverse penalty.
 
     Films of one group stay in one fold and are drawn together for the 95 % interval, without new folds.
     Where it is undefined, auroc and interval are None and reason says why, by the labels' `names`.
@@ -99,15 +99,15 @@ def compute_shortcut(
         reason = f"There are {got}; {MIN_PATIENTS} of each are needed."
     if reason:
         return {"auroc": None, "interval": None, "reason": reason}
-    probs = _cross_validate(features, labels, groups, penalty)
+    probs = _cross_validate(features, labels, groups, c)
     keys = np.char.mod("group %06d", groups)  # texts, in the order of the numbers
     intervals = compute_intervals(Predictions(labels, probs, keys, keys), threshold=0.5, num_draws=NUM_DRAWS)
     return {"auroc": float(roc_auc_score(labels, probs)), "interval": intervals["auroc"], "reason": ""}
 
 
-def _cross_validate(features, labels, groups, penalty: float) -> np.ndarray:
+def _cross_validate(features, labels, groups, c: float) -> np.ndarray:
     """P(label 1) of each film, float (N,), by a regression on the other folds."""
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=1000))
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000))
     folds = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=0)
     return cross_val_predict(model, features, labels, groups=groups, cv=folds, method="predict_proba")[:, 1]
 
@@ -145,11 +145,11 @@ def compute_split_shift(features: np.ndarray, is_test: np.ndarray, patients: np.
     Source: Lopez-Paz and Oquab, ICLR 2017, arXiv 1610.06545.
     """
     labels, groups = np.asarray(is_test, dtype=int), np.unique(patients, return_inverse=True)[1]
-    score = compute_shortcut(features, labels, groups, penalty=PENALTY, names=("train", "test"))
+    score = compute_shortcut(features, labels, groups, c=PIXEL_C, names=("train", "test"))
     if score["auroc"] is None:
         return score | {"permuted": None}
     _, first, place = np.unique(2 * groups + labels, return_index=True, return_inverse=True)
     rng = np.random.default_rng(0)
     dealt = [rng.permutation(labels[first])[place] for _ in range(NUM_PERMUTED)]
-    permuted = [roc_auc_score(d, _cross_validate(features, d, groups, PENALTY)) for d in dealt]
+    permuted = [roc_auc_score(d, _cross_validate(features, d, groups, PIXEL_C)) for d in dealt]
     return score | {"permuted": float(np.mean(permuted))}

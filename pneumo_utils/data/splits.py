@@ -39,17 +39,16 @@ def choose_patients(names: np.ndarray, labels: np.ndarray, patients: np.ndarray)
     known = set(OF_CHESTXRAY2017.read_text(encoding="utf-8").split())
     if 2 * len(known.intersection(patients)) > len(known):
         return known
-    order = np.argsort(names, kind="stable")
-    columns = labels[order], patients[order]
+    labels, patients = (column[np.argsort(names, kind="stable")] for column in (labels, patients))
     folds = StratifiedGroupKFold(NUM_FOLDS, shuffle=True, random_state=SPLIT_SEED)
     try:
-        _, val_index = next(folds.split(columns[0], *columns))
+        _, val_index = next(folds.split(labels, labels, patients))
     except ValueError as error:
         raise PneumoError(
             f"{len(labels)} films of {len(set(patients))} patients cannot be split into train and "
             f"validation ({error}); expected at least {NUM_FOLDS} patients of each class. Add films."
         ) from error
-    return set(columns[1][val_index])
+    return set(patients[val_index])
 
 
 def choose_films(labels: np.ndarray, max_films: int | None) -> np.ndarray:
