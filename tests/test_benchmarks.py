@@ -9,7 +9,7 @@ import pytest
 from pneumo_utils.errors import UsageError
 from tools import benchmarks
 from tools.benchmarks import __main__ as command
-from tools.benchmarks import frozen_stage, kill_and_resume
+from tools.benchmarks import cpu_step, device_step, frozen_stage, kill_and_resume
 
 
 def test_the_figures_of_one_benchmark_are_kept_beside_those_of_others(folders, monkeypatch, capsys):
@@ -57,3 +57,27 @@ def test_a_ratio_is_of_medians_beside_the_extremes_of_its_pairs():
 @pytest.mark.system
 def test_work_apart_gives_its_result_back():
     assert benchmarks.run_apart(sorted, [1, 3, 2], reverse=True) == [3, 2, 1]
+
+
+def test_the_random_step_differs_from_the_own_one_in_its_films_alone(monkeypatch):
+    monkeypatch.setattr(device_step, "NUM_FILMS", 24)
+    drawn = []
+    own, random = device_step.Trainer._draw_levels, device_step.RandomTrainer._draw_levels
+    for kind, name, draw in (
+        (device_step.RandomTrainer, "random", random),
+        (device_step.Trainer, "own", own),
+    ):
+        monkeypatch.setattr(
+            kind, "_draw_levels", lambda *given, name=name, draw=draw: drawn.append(name) or draw(*given)
+        )
+    settings = {"image_size": 32, "batch_size": 8, "steps": 2, "rounds": 1}
+    found = device_step.measure(argparse.Namespace(**settings))
+    steps = device_step.WARM_UP + 2
+    assert drawn == ["own"] * steps + ["random"] * steps
+    assert found["images_per_s"] > 0 and found["random_images_per_s"] > 0
+
+
+@pytest.mark.long
+def test_the_shares_of_a_step_are_shares():
+    found = cpu_step.profile("cnn_baseline", 1)
+    assert 0 < found["augmentation"] < 1 and 0 < sum(found["operators"].values()) <= 1.01

@@ -70,6 +70,15 @@ def test_every_section_is_there_and_nothing_comes_from_outside(page):
     assert "For teaching, not for diagnosis." in html and "SYNTHETIC" in html
 
 
+def test_one_film_of_a_class_is_too_few_to_compare_models_and_the_page_is_there(films):
+    few = films.select(
+        np.flatnonzero(films.labels)[:6].tolist() + np.flatnonzero(films.labels == 0)[:1].tolist()
+    )
+    said = predict_dataset(make_checkpoint(seed=1), few)
+    html, *_ = report(few, rivals={"another": (said, 0.5)})
+    assert "another" in html and "minus" not in html
+
+
 def test_the_page_says_the_figures_of_the_row(page):
     html, row = page
     assert f"At the threshold {row['threshold']:.3f}" in html
