@@ -14,7 +14,8 @@
 #   make notebooks   runs the lessons, keeps their outputs in notebooks/ and their figures in results/
 #   make seeds       trains the recipes over three seeds, keeps their checkpoints; results/ablation.json
 #   make ablation    trains every row of the ablation over three seeds; results/ablation.json
-#   make ship        makes the seeds of `make seeds` into the models that ship, each with its card
+#   make ship        makes the seeds of `make seeds` into the models that ship, each with its card; ORIGINALS is a
+#                    folder of films in their original size
 #   make readme      puts tables and figure into README.md, from results, cards and lessons
 # make clean         removes the environment, build/, dist/ and plots/
 
@@ -77,6 +78,7 @@ ship: $(READY)
 	$(BIN)/python -m tools.ship --model resnet_distilled
 	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune
 	$(BIN)/python -m tools.ship --model efficientnet_lite0_finetune --ensemble
+	$(BIN)/python -m tools.originals $(ORIGINALS)
 
 readme: $(READY)
 	$(BIN)/python -m tools.readme

@@ -24,6 +24,7 @@ from pneumo_utils.plots.style import MODEL_COLOURS, draw_interval, name_rows, sa
 from pneumo_utils.training.recipes import RECIPES
 from tools.ablation import format_summary
 from tools.candidates import format_ranking
+from tools.second_judge import MOVED
 
 HEAD = re.compile(r"(?s)(?P<badge>\[!\[.*?\)\n).*?# \d\d - (?P<title>[^\n]+)\n+\*\*(?P<question>[^\n]+)\*\*")
 TIME = re.compile(r"(?m)^\*\*Time\*\* (?P<minutes>\d+ minutes?) on (?P<cores>\d+) CPU cores")
@@ -65,6 +66,7 @@ def make_tables(folders: Folders) -> dict[str, str]:
         "lessons": format_lesson_table(folders),
         "guard": format_guard_table(stored["guard"]["summary"]),
         "shipped": results.format_table(shipped),
+        "originals": format_originals_table(),
         "seeds": format_summary(results.summarise(records)),
         "results": results.format_table(rows),
         "candidates": format_ranking(stored["candidates"]["runs"]),
@@ -117,6 +119,17 @@ def format_lesson_table(folders: Folders) -> str:
             f"{time['minutes']}, {time['cores']} cores | - | {head['badge'].strip()} |"
         )
     return "\n".join(lines)
+
+
+def format_originals_table() -> str:
+    """What `tools.originals` found for each model that ships."""
+    head = ("model", "films", "P(pneumonia), mean change", f"moved by more than {MOVED}: %", "other label: %")
+    lines = []
+    for name in list_shipped():
+        found = load_card(name)["card"]["originals"]
+        shares = [f"{100 * found[share]:.1f}" for share in ("moved", "relabelled")]
+        lines.append([f"`{name}`", found["films"], f"{found['mean_change']:+.3f}", *shares])
+    return results.build_markdown_table(head, lines)
 
 
 def format_guard_table(summary: dict) -> str:

@@ -122,6 +122,7 @@ def _widen(film):
 
 MOVES = {"contrast 64 of 255": _pale, "border 10 %": _border, "canvas twice as wide": _widen}
 """Ways of saving a film in which nothing of it is lost but grey levels: the answer should stay."""
+MOVED = 0.05  # of a probability; what changes by more counts as moved
 
 
 def change_films(films: XrayDataset, name: str, *, reading: dict) -> XrayDataset:
@@ -147,12 +148,12 @@ def judge(predict: Predict, films: XrayDataset, *, reading: dict) -> dict[str, f
     return aurocs
 
 
-def measure_moves(predict: Predict, films: XrayDataset, *, reading: dict, at_least: float = 0.05) -> dict:
-    """The share of films whose probability moves by more than `at_least` under each of `MOVES`."""
+def measure_moves(predict: Predict, films: XrayDataset, *, reading: dict) -> dict[str, float]:
+    """The share of films whose probability moves by more than `MOVED` under each of `MOVES`."""
     images = np.stack([load_image(film, **reading) for film in films.images])
     plain = predict(replace(films, images=images, preset=reading["preset"]))
     moved = {name: predict(change_films(films, name, reading=reading)) - plain for name in MOVES}
-    return {name: float(np.mean(np.abs(change) > at_least)) for name, change in moved.items()}
+    return {name: float(np.mean(np.abs(change) > MOVED)) for name, change in moved.items()}
 
 
 def choose_left_out(train: XrayDataset) -> np.ndarray:

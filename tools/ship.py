@@ -31,6 +31,7 @@ from pneumo_utils.models.checkpoint import Checkpoint, load_checkpoint, to_value
 from pneumo_utils.models.predict import find_refer_range
 from pneumo_utils.training.thresholds import calibrate
 from tools.candidates import find_seed
+from tools.second_judge import MOVED
 from tools.shipped_files import make_graph, save_halves
 
 PREDICTIONS = Path(__file__).parents[1] / "results" / "predictions"  # looked up at each call
@@ -96,6 +97,10 @@ and below with the lungs of a film of the other class.
 | films | validation | official test |
 | --- | --- | --- |
 {coverage}
+
+## On original films
+
+{originals}
 
 ## Known failures
 
@@ -288,6 +293,7 @@ def describe_card(values: dict, card: dict) -> str:
         points="\n".join(points),
         coverage="\n".join(describe_coverage(card["coverage"])),
         band=describe_band(values["refer_limits"], values["threshold"], card["band"]["test"]),
+        originals=describe_originals(card.get("originals")),
         failures="\n".join(f"- {failure}" for failure in card["known_failures"]),
     )
 
@@ -298,6 +304,18 @@ def describe_coverage(coverage: dict[str, dict]) -> list[str]:
         f"| {text} | {format_share(coverage['val'], name)} | {format_share(coverage['test'], name)} |"
         for name, text in COVERS.items()
     ]
+
+
+def describe_originals(found: dict | None) -> str:
+    """What `tools.originals` found, in sentences."""
+    if found is None:
+        return "Not measured yet."
+    return (
+        f"{found['films']} training films in their original size ({found['sizes']} pixels), beside the "
+        f"copies it learnt from: {found['moved']:.1%} of the probabilities move by more than {MOVED}, all of "
+        f"them by {found['mean_change']:+.3f} on average, and {found['relabelled']:.1%} of the labels "
+        "change. The figures of this card are of copies."
+    )
 
 
 def describe_sizes(sizes: np.ndarray | None) -> str:
