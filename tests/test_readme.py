@@ -16,7 +16,7 @@ from pneumo_utils import __version__
 from pneumo_utils.config import Folders
 from pneumo_utils.errors import PneumoError
 from pneumo_utils.evaluation.results import load_records, load_results
-from pneumo_utils.models.shipped import list_shipped
+from pneumo_utils.models.shipped import list_shipped, load_card
 from pneumo_utils.plots.style import MAX_ALT_LENGTH, describe_figure
 from pneumo_utils.training.recipes import RECIPES
 from tools import readme
@@ -97,6 +97,14 @@ def test_the_command_fills_an_empty_page(project):
     assert readme.main([]) == 0
     assert (project.root / "README.md").read_text(encoding="utf-8") == PAGE
     assert Image.open(project.root / FIGURE).format == "PNG"
+
+
+def test_a_card_that_was_not_compared_with_originals_is_named(project, capsys, monkeypatch):
+    card = load_card("cnn_baseline")["card"]
+    card.pop("originals")
+    monkeypatch.setattr(readme, "load_card", lambda name: {"card": card})
+    assert readme.main([]) == 1
+    assert "originals are not measured. Run `python -m tools.originals" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["chestxray2017.json", "ablation.json", "guard.json", "candidates.json"])

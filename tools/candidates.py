@@ -42,7 +42,7 @@ class Candidate:
     teacher: str = ""  # the row whose run of seed 0 teaches, "" for none
 
 
-CNN, LITE0 = RECIPES["cnn_baseline"], RECIPES["efficientnet_lite0_finetune"]
+CNN = RECIPES["cnn_baseline"]
 WHOLE = Augmentation()  # whole films only
 LEFT_OUT = "-left_out"  # in the names of runs that did not see the group
 CANDIDATES: dict[str, Candidate] = {
@@ -55,9 +55,7 @@ CANDIDATES: dict[str, Candidate] = {
     "cnn_distilled": Candidate(RECIPES["cnn_distilled"], teacher=TEACHER),
     "resnet_finetune": Candidate(RECIPES["resnet_finetune"]),
     "resnet_distilled": Candidate(RECIPES["resnet_distilled"], teacher=TEACHER),
-    "efficientnet_lite0_finetune_whole": Candidate(replace(LITE0, augmentation=WHOLE)),
-    "efficientnet_lite0_finetune": Candidate(LITE0),
-    "efficientnet_lite0_finetune_224": Candidate(replace(LITE0, image_size=224)),
+    "efficientnet_lite0_finetune": Candidate(RECIPES["efficientnet_lite0_finetune"]),
 }
 """The recipes, and what was tried in their place."""
 

@@ -122,11 +122,13 @@ def format_lesson_table(folders: Folders) -> str:
 
 
 def format_originals_table() -> str:
-    """What `tools.originals` found for each model that ships."""
+    """What `tools.originals` found for each model that ships; a PneumoError where it was not run."""
     head = ("model", "films", "P(pneumonia), mean change", f"moved by more than {MOVED}: %", "other label: %")
     lines = []
     for name in list_shipped():
-        found = load_card(name)["card"]["originals"]
+        found = load_card(name)["card"].get("originals")
+        if found is None:
+            raise PneumoError(f"{name}: originals are not measured. Run `python -m tools.originals FOLDER`.")
         shares = [f"{100 * found[share]:.1f}" for share in ("moved", "relabelled")]
         lines.append([f"`{name}`", found["films"], f"{found['mean_change']:+.3f}", *shares])
     return results.build_markdown_table(head, lines)
