@@ -142,8 +142,8 @@ class TrainConfig:
     def from_dict(cls, values: dict) -> "TrainConfig":
         """The inverse of `asdict`; a UsageError where a key is unknown or a value is out of range."""
         values = {key: values[key] for key in values if key not in ("frozen_views", "schedule")}  # as now
-        known = {f.name for f in (*fields(cls), *fields(Augmentation))}
-        unknown = {*values, *values.get("augmentation", {})} - known
+        unknown = set(values) - {f.name for f in fields(cls)}
+        unknown |= set(values.get("augmentation", {})) - {f.name for f in fields(Augmentation)}
         expect(not unknown, "training configuration", sorted(unknown), "only known settings")
         return cls(**values | {"augmentation": Augmentation(**values.get("augmentation", {}))})
 

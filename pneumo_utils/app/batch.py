@@ -97,7 +97,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except csv.Error:  # a quotation mark that nothing closes
-        rows, text = [], f"no table\n{text}"
+        rows, text = [], "no table"
     # The last cell is a number, so that a row is whole if it has all cells and the line is ended.
     if rows and (not text.endswith("\n") or None in rows[-1].values()):
         rows.pop()
